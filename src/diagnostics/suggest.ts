@@ -1,0 +1,21 @@
+import { closest, distance } from 'fastest-levenshtein';
+
+/** `did you mean "batchnorm"?`, or an empty string where nothing known is near enough to what was written. */
+export function didYouMean(written: string, known: readonly string[]): string {
+  if (known.length === 0) return '';
+  const best = closest(written.toLowerCase(), known.map((k) => k.toLowerCase()));
+  const match = known.find((k) => k.toLowerCase() === best) as string;
+  const near = distance(written.toLowerCase(), best) <= Math.max(1, Math.floor(written.length / 3));
+  return near ? `did you mean "${match}"?` : '';
+}
+
+/** `"a", "b" or "c"`, for messages that list what is allowed. */
+export function oneOf(names: readonly string[]): string {
+  const quoted = names.map((n) => `"${n}"`);
+  return quoted.length < 2 ? quoted.join('') : `${quoted.slice(0, -1).join(', ')} or ${quoted.at(-1)}`;
+}
+
+/** The suggestion when a name is near a known one, otherwise the list of what is known. */
+export function suggestion(written: string, known: readonly string[]): string {
+  return didYouMean(written, known) || (known.length > 0 ? `use ${oneOf(known)}` : '');
+}

@@ -1,0 +1,17 @@
+import type { Call } from '../data/config.ts';
+
+/** The `train` section of an experiment, resolved. Calls name definitions in `train/definitions.ts`. */
+export interface TrainConfig {
+  readonly epochs: number;
+  readonly batch: number;
+  /** `adam(lr, ...)`, `adamw(...)`, `sgd(...)`. */
+  readonly optimizer: Call;
+  /** `plateau(factor, patience, ...)` or `constant`. */
+  readonly schedule: Call;
+  /** Global L2 norm that gradients are clipped to, or null. */
+  readonly clipNorm: number | null;
+  /** Stop after this many epochs without a better validation accuracy, or null. */
+  readonly earlyStopping: number | null;
+  /** Seconds between checkpoints inside an epoch. */
+  readonly checkpointEvery: number;
+}
