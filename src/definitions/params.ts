@@ -7,7 +7,12 @@ interface Described {
 }
 
 export type ParamSpec =
-  | (Described & { readonly type: 'integer'; readonly min?: number; readonly max?: number; readonly default?: number | null })
+  | (Described & {
+      readonly type: 'integer';
+      readonly min?: number;
+      readonly max?: number;
+      readonly default?: number | null;
+    })
   | (Described & {
       readonly type: 'number';
       readonly min?: number;

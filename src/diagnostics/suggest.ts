@@ -3,7 +3,10 @@ import { closest, distance } from 'fastest-levenshtein';
 /** `did you mean "batchnorm"?`, or an empty string where nothing known is near enough to what was written. */
 export function didYouMean(written: string, known: readonly string[]): string {
   if (known.length === 0) return '';
-  const best = closest(written.toLowerCase(), known.map((k) => k.toLowerCase()));
+  const best = closest(
+    written.toLowerCase(),
+    known.map((k) => k.toLowerCase()),
+  );
   const match = known.find((k) => k.toLowerCase() === best) as string;
   const near = distance(written.toLowerCase(), best) <= Math.max(1, Math.floor(written.length / 3));
   return near ? `did you mean "${match}"?` : '';

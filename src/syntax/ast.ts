@@ -64,7 +64,13 @@ export type Definition = NeuronDefinition | SurrogateDefinition;
 // Pipelines
 
 export type Value =
-  | { readonly kind: 'number'; readonly value: number; readonly unit: string; readonly text: string; readonly span: Span }
+  | {
+      readonly kind: 'number';
+      readonly value: number;
+      readonly unit: string;
+      readonly text: string;
+      readonly span: Span;
+    }
   | { readonly kind: 'string'; readonly value: string; readonly span: Span }
   /** `batchnorm`, `classes`, `true`, `none`. */
   | { readonly kind: 'word'; readonly value: string; readonly span: Span }

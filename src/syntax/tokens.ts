@@ -7,29 +7,47 @@ const skipped = [
 ];
 
 export const Name = createToken({ name: 'Name', pattern: /[A-Za-z_][A-Za-z0-9_]*/, label: 'a name' });
-export const PrimedName = createToken({ name: 'PrimedName', pattern: /[A-Za-z_][A-Za-z0-9_]*'/, label: "a primed name such as u'" });
-export const Variable = createToken({ name: 'Variable', pattern: /\$[A-Za-z_][A-Za-z0-9_]*/, label: 'a variable such as $hidden' });
+export const PrimedName = createToken({
+  name: 'PrimedName',
+  pattern: /[A-Za-z_][A-Za-z0-9_]*'/,
+  label: "a primed name such as u'",
+});
+export const Variable = createToken({
+  name: 'Variable',
+  pattern: /\$[A-Za-z_][A-Za-z0-9_]*/,
+  label: 'a variable such as $hidden',
+});
 /** A unit is part of the token: `1.4s` is one thing. */
 export const NumberToken = createToken({
   name: 'Number',
   pattern: /(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?[A-Za-z_]*/,
   label: 'a number',
 });
-export const StringToken = createToken({ name: 'String', pattern: /"(?:[^"\\\n]|\\.)*"/, label: 'a text in double quotes' });
+export const StringToken = createToken({
+  name: 'String',
+  pattern: /"(?:[^"\\\n]|\\.)*"/,
+  label: 'a text in double quotes',
+});
 
 function symbol(name: string, text: string): TokenType {
   return createToken({ name, pattern: text, label: `"${text}"` });
 }
 
-function keyword(text: string): TokenType {
-  return createToken({ name: text, pattern: new RegExp(text), longer_alt: [PrimedName, Name], categories: [Name], label: `"${text}"` });
+function keyword(text: string, categories: TokenType[] = []): TokenType {
+  return createToken({
+    name: `${text[0].toUpperCase()}${text.slice(1)}Word`,
+    pattern: new RegExp(text),
+    longer_alt: [PrimedName, Name],
+    categories,
+    label: `"${text}"`,
+  });
 }
 
-// Declaration words are names too, so that a neuron may call something `input` where no declaration can start.
 export const Neuron = keyword('neuron');
 export const Pool = keyword('pool');
 export const SurrogateWord = keyword('surrogate');
-export const Input = keyword('input');
+/** Also a name: networks start at `input`. */
+export const Input = keyword('input', [Name]);
 export const Param = keyword('param');
 export const Const = keyword('const');
 export const Recurrent = keyword('recurrent');
@@ -63,7 +81,24 @@ export const LeftBrace = symbol('LeftBrace', '{');
 export const RightBrace = symbol('RightBrace', '}');
 export const Comma = symbol('Comma', ',');
 
-const keywords = [Neuron, Pool, SurrogateWord, Input, Param, Const, Recurrent, State, Let, Output, Scalar, Frozen, In, And, Or, Not];
+const keywords = [
+  Neuron,
+  Pool,
+  SurrogateWord,
+  Input,
+  Param,
+  Const,
+  Recurrent,
+  State,
+  Let,
+  Output,
+  Scalar,
+  Frozen,
+  In,
+  And,
+  Or,
+  Not,
+];
 
 /** In order of precedence: longer symbols before their prefixes, words before names. */
 export const tokens: TokenType[] = [

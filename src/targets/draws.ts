@@ -1,8 +1,8 @@
 import type { Batch } from '../data/batch.ts';
 import type { DropoutNode, Graph, Parameter, PopulationNode } from '../ir/graph.ts';
 import type { Initializer } from '../ir/initializer.ts';
-import { Stream } from '../random/stream.ts';
 import { orthogonal } from '../random/orthogonal.ts';
+import { Stream } from '../random/stream.ts';
 
 /**
  * The random draws that every target shares. They are keyed by (seed, purpose, epoch, sample, layer), so they do not
@@ -29,7 +29,12 @@ function initialParameter(parameter: Parameter, seed: number): Float32Array {
  * Initial states of a training step for one layer: by buffer key, [rows, size]; the rows of the reversed direction
  * follow those of the forward one.
  */
-export function drawInitialStates(node: PopulationNode, batch: Batch, seed: number, epoch: number): Map<string, Float32Array> {
+export function drawInitialStates(
+  node: PopulationNode,
+  batch: Batch,
+  seed: number,
+  epoch: number,
+): Map<string, Float32Array> {
   const directions = node.bidirectional ? 2 : 1;
   const drawn = new Map<string, Float32Array>();
   for (const state of node.step.states) {

@@ -1,0 +1,27 @@
+import type { IParserErrorMessageProvider, IToken, TokenType } from 'chevrotain';
+
+/** Syntax errors in one sentence each, in terms of what the user sees rather than of grammar rules. */
+export const errorMessages: IParserErrorMessageProvider = {
+  buildMismatchTokenMessage: ({ expected, actual }) => `expected ${label(expected)} but found ${show(actual)}`,
+  buildNotAllInputParsedMessage: ({ firstRedundant }) => `did not expect ${show(firstRedundant)} here`,
+  buildNoViableAltMessage: ({ expectedPathsPerAlt, actual }) => {
+    const firsts = new Set(expectedPathsPerAlt.flatMap((alternative) => alternative.map((path) => label(path[0]))));
+    return `expected ${list([...firsts])} but found ${show(actual[0])}`;
+  },
+  buildEarlyExitMessage: ({ expectedIterationPaths, actual }) => {
+    const firsts = new Set(expectedIterationPaths.map((path) => label(path[0])));
+    return `expected ${list([...firsts])} but found ${show(actual[0])}`;
+  },
+};
+
+function label(type: TokenType): string {
+  return type.LABEL ?? type.name;
+}
+
+function show(token: IToken): string {
+  return token.image === '' ? 'the end of the text' : `"${token.image}"`;
+}
+
+function list(labels: readonly string[]): string {
+  return labels.length < 2 ? labels.join('') : `${labels.slice(0, -1).join(', ')} or ${labels.at(-1)}`;
+}
