@@ -1,0 +1,209 @@
+import { setImmediate } from 'node:timers/promises';
+import type { Batch } from '../data/batch.ts';
+import type { SplitName } from '../data/definition.ts';
+import { UserError } from '../diagnostics/diagnostic.ts';
+import type { CompiledModel } from '../targets/target.ts';
+import type { TrainConfig } from './config.ts';
+import { addBatch, type BatchResult, noMetrics, type SplitMetrics, summarize } from './metrics.ts';
+import type { Schedule } from './schedule.ts';
+import type { TrainingState } from './state.ts';
+
+/** What the loop needs of a data pipeline. */
+export interface BatchSource {
+  /** Samples in each split. */
+  readonly sizes: Readonly<Record<SplitName, number>>;
+  /** The batches of a split from batch `from` on; equal arguments give equal batches. */
+  batches(
+    split: SplitName,
+    options: { readonly epoch: number; readonly shuffle: boolean; readonly from?: number },
+  ): AsyncIterable<Batch>;
+}
+
+/** Where the loop leaves what it has learnt: a run folder. */
+export interface TrainingStore {
+  saveLast(state: TrainingState): Promise<void>;
+  saveBest(state: TrainingState): Promise<void>;
+  appendMetrics(metrics: EpochMetrics): Promise<void>;
+}
+
+export interface EpochMetrics {
+  readonly epoch: number;
+  /** The one the epoch was trained with. */
+  readonly learningRate: number;
+  readonly train: SplitMetrics;
+  readonly validation: SplitMetrics;
+  /** Whether its validation accuracy is the highest so far. */
+  readonly best: boolean;
+}
+
+/** How far a pass over a split has come. */
+export interface Progress {
+  readonly split: SplitName;
+  /** Null outside training. */
+  readonly epoch: number | null;
+  /** Batches done, of `batches`. */
+  readonly batch: number;
+  readonly batches: number;
+  readonly metrics: SplitMetrics;
+}
+
+export interface TrainingObserver {
+  batchDone(progress: Progress): void;
+  epochDone(metrics: EpochMetrics): void;
+}
+
+export interface Training {
+  readonly model: CompiledModel;
+  readonly data: BatchSource;
+  readonly config: TrainConfig;
+  readonly schedule: Schedule;
+  readonly store: TrainingStore;
+  readonly observer: TrainingObserver;
+  /** Aborted when the user wants to stop. */
+  readonly signal: AbortSignal;
+}
+
+/** Thrown between two batches after the signal was aborted; what had been trained is in the `last` checkpoint. */
+export class Interrupted extends Error {
+  override readonly name = 'Interrupted';
+}
+
+/**
+ * Trains from `state` until the last epoch or early stopping and returns the final state. The model must hold the
+ * weights and optimiser state that belong to `state`.
+ * Throws UserError SP801 when the loss or a weight is no longer finite, Interrupted when the signal is aborted.
+ */
+export async function train(training: Training, initial: TrainingState): Promise<TrainingState> {
+  const { config, store, observer } = training;
+  let state = initial;
+  while (state.epoch <= config.epochs && !stopsEarly(state, config)) {
+    state = await trainEpoch(training, state);
+    await store.saveLast(state);
+
+    const validation = await evaluateSplit(training, 'validation', state.epoch);
+    const metrics = epochMetrics(state, validation);
+    state = stateAfterEpoch(state, metrics, training.schedule);
+    await store.appendMetrics(metrics);
+    if (metrics.best) await store.saveBest(state);
+    await store.saveLast(state);
+    observer.epochDone(metrics);
+  }
+  return state;
+}
+
+async function trainEpoch(training: Training, initial: TrainingState): Promise<TrainingState> {
+  const { model, data, config, store, observer, signal } = training;
+  const { epoch, schedule } = initial;
+  const batches = batchesIn(data, 'train', config.batch);
+  const lap = stopwatch();
+  let sinceSave = 0;
+  let state = initial;
+  for await (const batch of data.batches('train', { epoch, shuffle: true, from: state.batch })) {
+    const result = await model.trainStep(batch, { epoch, learningRate: schedule.learningRate });
+    requireFinite(result.loss, `in training batch ${state.batch + 1} of epoch ${epoch}`);
+    const seconds = lap();
+    state = {
+      ...state,
+      batch: state.batch + 1,
+      train: addBatch(state.train, batch, result, seconds),
+      seconds: state.seconds + seconds,
+    };
+    observer.batchDone({ split: 'train', epoch, batch: state.batch, batches, metrics: summarize(state.train) });
+
+    // A step may block for its whole length: only here can a signal arrive.
+    await setImmediate();
+    sinceSave += seconds;
+    if (signal.aborted || sinceSave >= config.checkpointEvery) {
+      await store.saveLast(state);
+      sinceSave = 0;
+    }
+    if (signal.aborted) throw new Interrupted();
+  }
+  return state;
+}
+
+/** Anything that scores batches: a compiled model, or an exported one. */
+export interface Evaluation {
+  readonly model: { evaluate(batch: Batch): Promise<BatchResult> };
+  readonly data: BatchSource;
+  readonly config: { readonly batch: number };
+  readonly observer: Pick<TrainingObserver, 'batchDone'>;
+  readonly signal: AbortSignal;
+}
+
+/** Metrics of the model in evaluation mode over a whole split. Throws Interrupted when the signal is aborted. */
+export async function evaluateSplit(
+  { model, data, config, observer, signal }: Evaluation,
+  split: SplitName,
+  epoch: number | null = null,
+): Promise<SplitMetrics> {
+  const batches = batchesIn(data, split, config.batch);
+  const lap = stopwatch();
+  let sums = noMetrics;
+  let done = 0;
+  for await (const batch of data.batches(split, { epoch: 0, shuffle: false })) {
+    const result = await model.evaluate(batch);
+    requireFinite(result.loss, `on batch ${done + 1} of the ${split} split`);
+    sums = addBatch(sums, batch, result, lap());
+    done++;
+    observer.batchDone({ split, epoch, batch: done, batches, metrics: summarize(sums) });
+    await setImmediate();
+    if (signal.aborted) throw new Interrupted();
+  }
+  return summarize(sums);
+}
+
+function epochMetrics(state: TrainingState, validation: SplitMetrics): EpochMetrics {
+  return {
+    epoch: state.epoch,
+    learningRate: state.schedule.learningRate,
+    train: summarize(state.train),
+    validation,
+    best: state.best === null || validation.accuracy > state.best.accuracy,
+  };
+}
+
+function stateAfterEpoch(state: TrainingState, metrics: EpochMetrics, schedule: Schedule): TrainingState {
+  const { epoch, validation, best } = metrics;
+  return {
+    epoch: epoch + 1,
+    batch: 0,
+    train: noMetrics,
+    schedule: schedule.next(state.schedule, validation.accuracy),
+    best: best ? { epoch, accuracy: validation.accuracy, loss: validation.loss } : state.best,
+    seconds: state.seconds + validation.seconds,
+  };
+}
+
+/** True where as many epochs as the spec tolerates have brought no better validation accuracy. */
+function stopsEarly(state: TrainingState, config: TrainConfig): boolean {
+  if (config.earlyStopping === null || state.best === null || state.batch > 0) return false;
+  return state.epoch - 1 - state.best.epoch >= config.earlyStopping;
+}
+
+function requireFinite(loss: number, where: string): void {
+  if (!Number.isFinite(loss)) throw diverged(`the loss became ${loss} ${where}`);
+}
+
+/** The error for training that has left the numbers; `what` says where it was seen. */
+export function diverged(what: string): UserError {
+  return new UserError(
+    'SP801',
+    `${what}: training diverged; lower the learning rate (train.optimizer.lr) or limit the gradients (train.clip_norm)`,
+  );
+}
+
+function batchesIn(data: BatchSource, split: SplitName, batch: number): number {
+  return Math.ceil(data.sizes[split] / batch);
+}
+
+/** Returns the seconds since it was last called. */
+function stopwatch(): () => number {
+  let last = performance.now();
+  return () => {
+    const now = performance.now();
+    const seconds = (now - last) / 1000;
+    last = now;
+    return seconds;
+  };
+}

@@ -1,0 +1,128 @@
+import { existsSync } from 'node:fs';
+import { UserError } from '../diagnostics/diagnostic.ts';
+import type { Graph } from '../ir/graph.ts';
+import type { CompiledModel, Target } from '../targets/target.ts';
+import { type Checkpoint, readCheckpoint, writeCheckpoint } from './checkpoint.ts';
+import type { TrainConfig } from './config.ts';
+import { definitionNamed, optimizers, schedules } from './definitions.ts';
+import { type BatchSource, evaluateSplit, type TrainingObserver, type TrainingStore, train } from './loop.ts';
+import type { RunFolder, RunResult } from './runFolder.ts';
+import { initialState, type TrainingState } from './state.ts';
+import { versions } from './versions.ts';
+
+/** A compiled spec, as far as a run needs it. */
+export interface RunSpec {
+  readonly experiment: { readonly name: string; readonly seed: number; readonly train: TrainConfig };
+  readonly graph: Graph;
+  readonly resolvedYaml: string;
+  readonly specSha256: string;
+}
+
+export interface Run {
+  readonly spec: RunSpec;
+  readonly folder: RunFolder;
+  readonly target: Target;
+  readonly data: BatchSource;
+  /** Where to go on from; null starts anew. */
+  readonly checkpoint: Checkpoint | null;
+  readonly observer: TrainingObserver;
+  readonly signal: AbortSignal;
+  /** Turns the best weights into the bytes of `model.onnx`. */
+  exportModel(weights: Checkpoint['weights']): Uint8Array;
+}
+
+/** The checkpoint that a resumed run goes on from, or null where it was stopped before its first one. */
+export async function checkpointToResume(folder: RunFolder, graph: Graph): Promise<Checkpoint | null> {
+  return existsSync(folder.last) ? readCheckpoint(folder.last, graph) : null;
+}
+
+/**
+ * Trains, tests the best checkpoint and leaves everything in the run's folder.
+ * Throws what `train` throws, and UserError SP824 where the checkpoint is another target's.
+ */
+export async function trainRun(run: Run): Promise<RunResult> {
+  const { spec, folder, target, data, checkpoint, observer, signal } = run;
+  const { seed, train: config } = spec.experiment;
+  requireSameTarget(checkpoint, target);
+  const schedule = definitionNamed(schedules, config.schedule.type).create(config.schedule.params);
+  const optimizer = definitionNamed(optimizers, config.optimizer.type).config(config.optimizer.params);
+  const model = await target.compile(spec.graph, { seed, optimizer, clipNorm: config.clipNorm });
+  try {
+    await folder.prepare(spec.resolvedYaml);
+    if (checkpoint) restore(model, checkpoint);
+    const start = checkpoint?.info.state ?? initialState(config.optimizer.params.lr as number);
+    await folder.truncateMetrics(start.epoch - 1);
+
+    const store = storeIn(run, model);
+    const end = await train({ model, data, config, schedule, store, observer, signal }, start);
+
+    const best = await readCheckpoint(folder.best, spec.graph);
+    model.load(best.weights);
+    const test = await evaluateSplit({ model, data, config, observer, signal }, 'test');
+    const result = resultOf(run, model, end, test);
+    await folder.writeResult(result);
+    await folder.writeModel(run.exportModel(best.weights));
+    return result;
+  } finally {
+    model.dispose();
+  }
+}
+
+function requireSameTarget(checkpoint: Checkpoint | null, target: Target): void {
+  if (!checkpoint || checkpoint.info.target === target.name) return;
+  throw new UserError(
+    'SP824',
+    `the run was trained on "${checkpoint.info.target}" and cannot go on exactly on "${target.name}"; leave out --target`,
+    { exitCode: 2 },
+  );
+}
+
+function restore(model: CompiledModel, { weights, optimizer }: Checkpoint): void {
+  model.load(weights);
+  model.loadOptimizerState(optimizer);
+}
+
+function storeIn({ spec, folder, target }: Run, model: CompiledModel): TrainingStore {
+  const info = (state: TrainingState) => ({ target: target.name, specSha256: spec.specSha256, state });
+  return {
+    async saveLast(state) {
+      const weights = await model.parameters();
+      const optimizer = await model.optimizerState();
+      await writeCheckpoint(folder.last, spec.graph, { weights, optimizer, info: info(state) });
+    },
+    async saveBest(state) {
+      const weights = await model.parameters();
+      await writeCheckpoint(folder.best, spec.graph, { weights, optimizer: new Map(), info: info(state) });
+    },
+    appendMetrics: (metrics) => folder.appendMetrics(metrics),
+  };
+}
+
+function resultOf(
+  { spec, target }: Run,
+  model: CompiledModel,
+  { epoch, best, seconds }: TrainingState,
+  test: { readonly accuracy: number; readonly loss: number },
+): RunResult {
+  if (!best) throw new Error('a run ended without a best epoch');
+  return {
+    name: spec.experiment.name,
+    test_accuracy: test.accuracy,
+    test_loss: test.loss,
+    valid_accuracy: best.accuracy,
+    best_epoch: best.epoch,
+    epochs: epoch - 1,
+    parameters: trainableParameters(spec.graph),
+    seconds,
+    target: target.name,
+    backend: model.backend,
+    seed: spec.experiment.seed,
+    spec_sha256: spec.specSha256,
+    versions: versions(),
+  };
+}
+
+export function trainableParameters(graph: Graph): number {
+  const sizes = graph.parameters.filter((p) => p.trainable).map((p) => p.shape.reduce((product, n) => product * n, 1));
+  return sizes.reduce((sum, n) => sum + n, 0);
+}
