@@ -1,0 +1,196 @@
+import { MessageChannel, type MessagePort, receiveMessageOnPort, Worker } from 'node:worker_threads';
+import { UserError } from '../diagnostics/diagnostic.ts';
+import type { Span } from '../diagnostics/source.ts';
+import type { Batch } from './batch.ts';
+import type { DataConfig } from './config.ts';
+import type { SplitName } from './definition.ts';
+import type { PipelineInfo } from './describe.ts';
+import type { EpochRequest, LoadedBatch, LoaderOptions, SplitInfo } from './loader.ts';
+import type { Failure, OpenReply, StreamReply, StreamRequest, WorkerInput } from './protocol.ts';
+
+export { describePipeline, type PipelineError, type PipelineInfo } from './describe.ts';
+export type { SplitInfo } from './loader.ts';
+
+export interface PipelineOptions {
+  /** Samples of a batch. */
+  readonly batch: number;
+  /** Of the experiment: shuffling is keyed by (seed, epoch). */
+  readonly seed: number;
+  /** Batches made ahead of the one in use. */
+  readonly ahead?: number;
+  /** Where the spec asks for this data: errors point there. */
+  readonly span?: Span;
+}
+
+export interface EpochOptions {
+  /** Keys the shuffle. */
+  readonly epoch?: number;
+  readonly shuffle?: boolean;
+  /** Index of the first batch: from k on, an epoch gives the same batches as without `from`. */
+  readonly from?: number;
+}
+
+/** Sums over all batches that were taken from a split, over all epochs. */
+export interface SplitCounters {
+  readonly samples: number;
+  /** Spikes that reached the network. */
+  readonly events: number;
+  /** Spikes that transforms left out, such as those outside of the window of `bin`. */
+  readonly dropped: number;
+}
+
+export interface DataPipeline {
+  readonly info: PipelineInfo;
+  readonly splits: Readonly<Record<SplitName, SplitInfo>>;
+  readonly warnings: readonly string[];
+  readonly counters: Readonly<Record<SplitName, SplitCounters>>;
+  /** One epoch. Every iteration of it starts anew; leaving one early is fine. Data errors are UserErrors SP7xx. */
+  batches(split: SplitName, options?: EpochOptions): AsyncIterable<Batch>;
+  close(): Promise<void>;
+}
+
+/**
+ * Opens the data in a worker thread, which reads and bins ahead while the calling thread computes. The thread never
+ * keeps the process alive on its own.
+ *
+ * @throws UserError SP7xx where data is missing or corrupt, or cannot be split as asked for.
+ */
+export async function openPipeline(config: DataConfig, options: PipelineOptions): Promise<DataPipeline> {
+  const { batch, seed, ahead = 4, span } = options;
+  const worker = new DataWorker({ config, options: { batch, seed } satisfies LoaderOptions }, span);
+  const { pipeline: info, splits, warnings } = await worker.opened();
+  const counters = { train: newCounters(), validation: newCounters(), test: newCounters() };
+
+  async function* epoch(request: EpochRequest): AsyncGenerator<Batch> {
+    for await (const loaded of worker.stream(request, ahead)) {
+      count(counters[request.split], loaded);
+      yield loaded.batch;
+    }
+  }
+
+  return {
+    info,
+    splits,
+    warnings,
+    counters,
+    batches: (split, { epoch: number = 0, shuffle = false, from = 0 } = {}) => ({
+      [Symbol.asyncIterator]: () => epoch({ split, epoch: number, shuffle, from }),
+    }),
+    close: () => worker.close(),
+  };
+}
+
+/** The worker thread as seen from here. */
+class DataWorker {
+  private readonly worker: Worker;
+  private readonly span: Span | undefined;
+  private readonly inboxes = new Set<Inbox<unknown>>();
+  private failure: Error | null = null;
+
+  constructor(input: WorkerInput, span: Span | undefined) {
+    this.span = span;
+    this.worker = new Worker(workerFile(), { workerData: input });
+    this.worker.on('error', (error) => this.fail(error));
+    this.worker.on('exit', () => this.fail(new Error('the data pipeline is closed')));
+  }
+
+  opened(): Promise<LoaderInfoReply> {
+    return new Promise((resolve, reject) => {
+      this.worker.once('error', reject);
+      this.worker.once('message', (reply: OpenReply) => {
+        this.worker.unref();
+        if (reply.kind === 'opened') resolve(reply.info);
+        else this.close().then(() => reject(this.errorOf(reply)));
+      });
+    });
+  }
+
+  async *stream(request: EpochRequest, ahead: number): AsyncGenerator<LoadedBatch> {
+    if (this.failure) throw this.failure;
+    const { port1, port2 } = new MessageChannel();
+    const inbox = new Inbox<StreamReply>(port1);
+    this.inboxes.add(inbox);
+    this.worker.postMessage({ request, credit: ahead, port: port2 } satisfies StreamRequest, [port2]);
+    try {
+      for (;;) {
+        const reply = await inbox.take();
+        if (reply.kind === 'end') return;
+        if (reply.kind === 'failed') throw this.errorOf(reply);
+        port1.postMessage(null);
+        yield reply.loaded;
+      }
+    } finally {
+      this.inboxes.delete(inbox);
+      port1.close();
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.worker.terminate();
+  }
+
+  private fail(error: Error): void {
+    this.failure ??= error;
+    for (const inbox of this.inboxes) inbox.fail(this.failure);
+  }
+
+  private errorOf({ user, message, stack }: Failure): Error {
+    if (user) return new UserError(user.code, message, { exitCode: user.exitCode, span: this.span });
+    return Object.assign(new Error(message), { stack });
+  }
+}
+
+type LoaderInfoReply = Extract<OpenReply, { kind: 'opened' }>['info'];
+
+/** Receives from a port, in order, one message at a time; keeps the process alive only while waiting. */
+class Inbox<T> {
+  private readonly port: MessagePort;
+  private readonly arrived: T[] = [];
+  private waiting: { resolve(message: T): void; reject(error: Error): void } | null = null;
+
+  constructor(port: MessagePort) {
+    this.port = port;
+    port.on('message', (message: T) => {
+      if (this.waiting) this.settle().resolve(message);
+      else this.arrived.push(message);
+    });
+    port.unref();
+  }
+
+  take(): Promise<T> {
+    // What arrived while this thread was busy is there at once, without a turn of the event loop.
+    const queued = this.arrived.shift() ?? (receiveMessageOnPort(this.port)?.message as T | undefined);
+    if (queued !== undefined) return Promise.resolve(queued);
+    this.port.ref();
+    return new Promise((resolve, reject) => {
+      this.waiting = { resolve, reject };
+    });
+  }
+
+  fail(error: Error): void {
+    if (this.waiting) this.settle().reject(error);
+  }
+
+  private settle() {
+    const waiting = this.waiting!;
+    this.waiting = null;
+    this.port.unref();
+    return waiting;
+  }
+}
+
+/** Node 20 cannot run TypeScript in a worker: from the sources, the built file is used. */
+function workerFile(): URL {
+  const here = import.meta.url;
+  return here.endsWith('.ts') ? new URL('../../dist/data/worker.js', here) : new URL('./worker.js', here);
+}
+
+function newCounters(): { samples: number; events: number; dropped: number } {
+  return { samples: 0, events: 0, dropped: 0 };
+}
+
+function count(counters: ReturnType<typeof newCounters>, { batch, events, dropped }: LoadedBatch): void {
+  counters.samples += batch.size;
+  counters.events += events;
+  counters.dropped += dropped;
+}

@@ -1,0 +1,37 @@
+import type { MessagePort } from 'node:worker_threads';
+import { type Code, UserError } from '../diagnostics/diagnostic.ts';
+import type { DataConfig } from './config.ts';
+import type { EpochRequest, LoadedBatch, LoaderInfo, LoaderOptions } from './loader.ts';
+
+/** What the pipeline and its worker thread say to each other. */
+export interface WorkerInput {
+  readonly config: DataConfig;
+  readonly options: LoaderOptions;
+}
+
+/** The worker's answer to being started. */
+export type OpenReply = { readonly kind: 'opened'; readonly info: LoaderInfo } | Failure;
+
+/** Asks for the batches of an epoch, which are sent to `port` as far as there is credit for them. */
+export interface StreamRequest {
+  readonly request: EpochRequest;
+  /** Batches that may be under way before the first is taken; every message on `port` adds one. */
+  readonly credit: number;
+  readonly port: MessagePort;
+}
+
+export type StreamReply = { readonly kind: 'batch'; readonly loaded: LoadedBatch } | { readonly kind: 'end' } | Failure;
+
+export interface Failure {
+  readonly kind: 'failed';
+  /** What a UserError is made of; null for any other error. */
+  readonly user: { readonly code: Code; readonly exitCode: 1 | 2 } | null;
+  readonly message: string;
+  readonly stack: string | undefined;
+}
+
+export function toFailure(error: unknown): Failure {
+  const { message, stack } = error instanceof Error ? error : new Error(String(error));
+  const user = error instanceof UserError ? { code: error.diagnostic.code, exitCode: error.exitCode } : null;
+  return { kind: 'failed', user, message, stack };
+}
