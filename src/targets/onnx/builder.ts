@@ -1,0 +1,88 @@
+import { type AttributeValue, attribute, floatTensor, int64Tensor, type Node, type Tensor } from './proto.ts';
+
+/** The name of a tensor in the ONNX graph. */
+export type Value = string;
+
+export type Attributes = Readonly<Record<string, AttributeValue>>;
+
+interface Names {
+  /** How often each name was asked for; shared with subgraphs, because their names must differ from the outer graph's. */
+  readonly used: Map<string, number>;
+}
+
+/**
+ * Collects nodes in order and gives every tensor a unique name near the one wished for. A scope made by `subgraph`
+ * sees the outer graph's tensors.
+ */
+export class GraphBuilder {
+  readonly nodes: Node[] = [];
+  /** Constants of the whole model; those of subgraphs go to the outermost graph. */
+  readonly initializers: Tensor[];
+  private readonly names: Names;
+  private readonly constants: Map<string, Value>;
+
+  constructor(outer?: GraphBuilder) {
+    this.names = outer?.names ?? { used: new Map() };
+    this.initializers = outer?.initializers ?? [];
+    this.constants = outer?.constants ?? new Map();
+  }
+
+  subgraph(): GraphBuilder {
+    return new GraphBuilder(this);
+  }
+
+  /** A name not used so far: `wish`, or `wish` with a number. */
+  name(wish: string): Value {
+    const count = this.names.used.get(wish) ?? 0;
+    this.names.used.set(wish, count + 1);
+    return count === 0 ? wish : this.name(`${wish}_${count}`);
+  }
+
+  /** Adds a node with one output. */
+  op(opType: string, inputs: readonly Value[], wish: string, attributes: Attributes = {}): Value {
+    const output = this.name(wish);
+    this.node(opType, inputs, [output], attributes);
+    return output;
+  }
+
+  node(opType: string, inputs: readonly Value[], outputs: readonly Value[], attributes: Attributes = {}): void {
+    this.nodes.push({
+      name: outputs[0],
+      opType,
+      input: [...inputs],
+      output: [...outputs],
+      attribute: Object.entries(attributes).map(([name, value]) => attribute(name, value)),
+    });
+  }
+
+  /** A float32 tensor of the model, named as wished. */
+  tensor(wish: string, dims: readonly number[], values: Float32Array): Value {
+    const name = this.name(wish);
+    this.initializers.push(floatTensor(name, dims, values));
+    return name;
+  }
+
+  /** A scalar float32 constant, shared between its uses. */
+  scalar(value: number): Value {
+    const number = Math.fround(value);
+    return this.shared(`f:${number}`, () => this.tensor(`const_${number}`, [], Float32Array.of(number)));
+  }
+
+  /** A vector of int64 constants (axes, shapes), shared between its uses. */
+  ints(values: readonly number[]): Value {
+    return this.shared(`i:${values}`, () => {
+      const name = this.name(`const_${values.join('_')}i`);
+      this.initializers.push(int64Tensor(name, [values.length], values));
+      return name;
+    });
+  }
+
+  private shared(key: string, make: () => Value): Value {
+    let value = this.constants.get(key);
+    if (value === undefined) {
+      value = make();
+      this.constants.set(key, value);
+    }
+    return value;
+  }
+}

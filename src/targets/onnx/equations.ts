@@ -1,0 +1,136 @@
+import type { Atom, Eqn, Prim, Var } from '../../ir/step.ts';
+import type { GraphBuilder, Value } from './builder.ts';
+import { dataTypes } from './proto.ts';
+
+/**
+ * Which ONNX tensor holds each variable of a Step. Extents become shapes: `scalar` [], `features` [F], `matrix` [F, F],
+ * `rows` [rows, F] inside the time loop and [time, rows, F] outside; ONNX's broadcasting does the rest.
+ */
+export class Scope {
+  readonly builder: GraphBuilder;
+  private readonly values: Map<number, Value>;
+  /** Matrices for products from the right, by variable. */
+  private readonly transposes: Map<number, Value>;
+
+  constructor(builder: GraphBuilder, outer?: Scope) {
+    this.builder = builder;
+    this.values = new Map(outer?.values);
+    this.transposes = new Map(outer?.transposes);
+  }
+
+  bind(variable: Var, value: Value): void {
+    this.values.set(variable.id, value);
+  }
+
+  bindTranspose(matrix: Var, value: Value): void {
+    this.transposes.set(matrix.id, value);
+  }
+
+  value(atom: Atom): Value {
+    if (atom.kind === 'lit') return this.builder.scalar(atom.value);
+    return bound(this.values, atom);
+  }
+
+  transpose(matrix: Atom): Value {
+    if (matrix.kind === 'lit') throw new Error('a literal is no matrix');
+    return bound(this.transposes, matrix);
+  }
+}
+
+function bound(map: ReadonlyMap<number, Value>, variable: Var): Value {
+  const value = map.get(variable.id);
+  if (value === undefined) throw new Error(`no ONNX value for variable "${variable.name}"`);
+  return value;
+}
+
+/** Emits equations in order and binds their variables in the scope. */
+export function emitEquations(scope: Scope, eqns: readonly Eqn[]): void {
+  for (const eqn of eqns) scope.bind(eqn.out, emitters[eqn.prim](scope, eqn.args, eqn.out.name));
+}
+
+type Emitter = (scope: Scope, args: readonly Atom[], wish: string) => Value;
+
+const emitters: Readonly<Record<Prim, Emitter>> = {
+  add: elementwise('Add'),
+  sub: elementwise('Sub'),
+  mul: elementwise('Mul'),
+  div: elementwise('Div'),
+  neg: elementwise('Neg'),
+  min: elementwise('Min'),
+  max: elementwise('Max'),
+  exp: elementwise('Exp'),
+  log: elementwise('Log'),
+  sqrt: elementwise('Sqrt'),
+  abs: elementwise('Abs'),
+  atan: elementwise('Atan'),
+  tanh: elementwise('Tanh'),
+  sigmoid: elementwise('Sigmoid'),
+  relu: elementwise('Relu'),
+  detach: elementwise('Identity'),
+  greater: comparison('Greater'),
+  greaterEqual: comparison('GreaterOrEqual'),
+  equal: comparison('Equal'),
+
+  clamp(scope, [x, low, high], wish) {
+    const atLeast = scope.builder.op('Max', [scope.value(x), scope.value(low)], `${wish}_max`);
+    return scope.builder.op('Min', [atLeast, scope.value(high)], wish);
+  },
+
+  select(scope, [condition, a, b], wish) {
+    const chosen = scope.builder.op('Cast', [scope.value(condition)], `${wish}_if`, { to: dataTypes.bool });
+    return scope.builder.op('Where', [chosen, scope.value(a), scope.value(b)], wish);
+  },
+
+  spike(scope, [x], wish) {
+    const { builder } = scope;
+    return toFloat(builder, builder.op('Greater', [scope.value(x), builder.scalar(0)], `${wish}_if`), wish);
+  },
+
+  matvec(scope, [matrix, x], wish) {
+    return scope.builder.op('MatMul', [scope.value(x), scope.transpose(matrix)], wish);
+  },
+
+  matvecTransposed(scope, [matrix, x], wish) {
+    return scope.builder.op('MatMul', [scope.value(x), scope.value(matrix)], wish);
+  },
+
+  zeroDiagonal(scope, [matrix], wish) {
+    const { builder } = scope;
+    const identity = builder.op('EyeLike', [scope.value(matrix)], `${wish}_eye`, { dtype: dataTypes.float32 });
+    const diagonal = builder.op('Cast', [identity], `${wish}_diagonal`, { to: dataTypes.bool });
+    return builder.op('Where', [diagonal, builder.scalar(0), scope.value(matrix)], wish);
+  },
+
+  softmax(scope, [x], wish) {
+    return scope.builder.op('Softmax', [scope.value(x)], wish, { axis: -1 });
+  },
+
+  softmaxAdjoint(scope, [y, g], wish) {
+    const { builder } = scope;
+    const weighted = builder.op('Mul', [scope.value(g), scope.value(y)], `${wish}_weighted`);
+    const sum = builder.op('ReduceSum', [weighted, builder.ints([-1])], `${wish}_sum`, { keepdims: 1 });
+    return builder.op('Mul', [scope.value(y), builder.op('Sub', [scope.value(g), sum], `${wish}_centred`)], wish);
+  },
+
+  sumFeatures(scope, [x], wish) {
+    return scope.builder.op('ReduceSum', [scope.value(x), scope.builder.ints([-1])], wish, { keepdims: 0 });
+  },
+};
+
+function elementwise(opType: string): Emitter {
+  return (scope, args, wish) => {
+    const operands = args.map((a) => scope.value(a));
+    return scope.builder.op(opType, operands, wish);
+  };
+}
+
+function comparison(opType: string): Emitter {
+  return (scope, args, wish) => {
+    const operands = args.map((a) => scope.value(a));
+    return toFloat(scope.builder, scope.builder.op(opType, operands, `${wish}_if`), wish);
+  };
+}
+
+function toFloat(builder: GraphBuilder, condition: Value, wish: string): Value {
+  return builder.op('Cast', [condition], wish, { to: dataTypes.float32 });
+}

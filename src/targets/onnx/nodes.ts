@@ -1,0 +1,56 @@
+import { type Graph, type GraphNode, type NodeId, nodeById } from '../../ir/graph.ts';
+import type { GraphBuilder, Value } from './builder.ts';
+import type { ModelParameters } from './parameters.ts';
+import { emitPopulation, emitReadout, finalState } from './population.ts';
+import { emitProjection } from './projection.ts';
+import { emitTimeAxis, type TimeAxis } from './timeAxis.ts';
+
+export interface EmittedNodes {
+  readonly time: TimeAxis;
+  /** Every graph node's value: [time, batch, features], or [batch, features] after pooling. */
+  readonly values: ReadonlyMap<NodeId, Value>;
+  /** By output name. */
+  readonly finalStates: ReadonlyMap<string, Value>;
+}
+
+/** Emits all nodes of the graph in evaluation mode, from the graph inputs `x` and `lengths` and the layers' states. */
+export function emitNodes(
+  builder: GraphBuilder,
+  graph: Graph,
+  parameters: ModelParameters,
+  fold: boolean,
+): EmittedNodes {
+  const time = emitTimeAxis(builder, 'x', 'lengths');
+  const values = new Map<NodeId, Value>();
+  const finalStates = new Map<string, Value>();
+  const valueOf = (id: NodeId) => values.get(id) as Value;
+
+  const emit = (node: GraphNode): Value => {
+    switch (node.kind) {
+      case 'source':
+        return builder.op('Transpose', ['x'], 'x.time_major', { perm: [1, 0, 2] });
+      case 'projection':
+        return emitProjection(builder, parameters, node, valueOf(node.input), fold);
+      case 'population': {
+        const inputs = node.inputs.map(valueOf);
+        const population = emitPopulation(builder, parameters, time, node, inputs, fold);
+        node.step.states.forEach(({ name }, i) => {
+          finalStates.set(finalState(node, name), population.finalStates[i]);
+        });
+        return population.output;
+      }
+      case 'dropout':
+        return valueOf(node.input);
+      case 'merge':
+        return emitMerge(builder, node.operation, node.inputs.map(valueOf), node.id);
+      case 'readout':
+        return emitReadout(builder, time, node, valueOf(node.input), nodeById(graph, node.input).type.features);
+    }
+  };
+  for (const node of graph.nodes) values.set(node.id, emit(node));
+  return { time, values, finalStates };
+}
+
+function emitMerge(builder: GraphBuilder, operation: 'add' | 'concat', inputs: readonly Value[], id: string): Value {
+  return operation === 'add' ? builder.op('Sum', inputs, id) : builder.op('Concat', inputs, id, { axis: -1 });
+}

@@ -1,0 +1,57 @@
+import { UserError } from '../../diagnostics/diagnostic.ts';
+import type { Graph } from '../../ir/graph.ts';
+import type { Tensors } from '../target.ts';
+import type { GraphBuilder, Value } from './builder.ts';
+
+/** The trained numbers, and how they enter the ONNX graph: each at most once, under its key. */
+export class ModelParameters {
+  private readonly builder: GraphBuilder;
+  private readonly shapes: ReadonlyMap<string, readonly number[]>;
+  private readonly tensors: Tensors;
+  private readonly emitted = new Map<string, Value>();
+
+  /** Throws UserError SP620 where `tensors` lacks a parameter of the graph or has one of another size. */
+  constructor(builder: GraphBuilder, graph: Graph, tensors: Tensors) {
+    this.builder = builder;
+    this.shapes = new Map(graph.parameters.map((p) => [p.key, p.shape]));
+    this.tensors = tensors;
+    for (const { key, shape } of graph.parameters) requireSize(tensors.get(key), key, shape);
+  }
+
+  values(key: string): Float32Array {
+    return this.tensors.get(key) as Float32Array;
+  }
+
+  shape(key: string): readonly number[] {
+    return this.shapes.get(key) as readonly number[];
+  }
+
+  tensor(key: string): Value {
+    return this.once(key, () => this.builder.tensor(key, this.shape(key), this.values(key)));
+  }
+
+  private once(key: string, make: () => Value): Value {
+    const known = this.emitted.get(key);
+    if (known !== undefined) return known;
+    const value = make();
+    this.emitted.set(key, value);
+    return value;
+  }
+}
+
+function requireSize(values: Float32Array | undefined, key: string, shape: readonly number[]): void {
+  const size = shape.reduce((a, b) => a * b, 1);
+  if (values?.length === size) return;
+  const found = values ? `${values.length} numbers` : 'nothing';
+  throw new UserError(
+    'SP620',
+    `parameter "${key}" of the model needs ${size} numbers and the checkpoint has ${found}; export from the run that trained this model`,
+  );
+}
+
+/** [rows, columns] row-major -> [columns, rows]. */
+export function transposed(values: ArrayLike<number>, rows: number, columns: number): Float32Array {
+  const result = new Float32Array(rows * columns);
+  for (let r = 0; r < rows; r++) for (let c = 0; c < columns; c++) result[c * rows + r] = values[r * columns + c];
+  return result;
+}

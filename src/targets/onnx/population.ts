@@ -1,0 +1,89 @@
+import type { PopulationNode, ReadoutNode } from '../../ir/graph.ts';
+import type { GraphBuilder, Value } from './builder.ts';
+import { emitEquations, Scope } from './equations.ts';
+import type { ModelParameters } from './parameters.ts';
+import { emitPrelude } from './prelude.ts';
+import { emitSequence } from './sequence.ts';
+import type { TimeAxis } from './timeAxis.ts';
+
+export function stateInput(node: PopulationNode, state: string): string {
+  return `state.${node.layer}.${state}`;
+}
+
+export function finalState(node: PopulationNode, state: string): string {
+  return `final.${node.layer}.${state}`;
+}
+
+/** [rows, size], rows = `batch`, or [2, rows, size] with the reversed direction second. */
+export function stateShape(node: PopulationNode, batch: string): (string | number)[] {
+  return node.bidirectional ? [2, batch, node.size] : [batch, node.size];
+}
+
+/** `initialStates` and the result's `finalStates` are graph inputs and outputs in the order of the step's states. */
+export function emitPopulation(
+  builder: GraphBuilder,
+  parameters: ModelParameters,
+  time: TimeAxis,
+  node: PopulationNode,
+  inputs: readonly Value[],
+  fold: boolean,
+): { output: Value; finalStates: Value[] } {
+  const { step, size: features, bidirectional, id } = node;
+  const scope = emitPrelude(builder, parameters, node, fold);
+  const directions = (v: Value, axis: number) =>
+    builder.op('Concat', [v, time.reverse(v, `${id}.reversed`)], `${id}.directions`, { axis });
+  const { output, finalStates } = emitSequence(scope, {
+    step,
+    features,
+    inputs: bidirectional ? inputs.map((v) => directions(v, 1)) : inputs,
+    initialStates: step.states.map(({ name }) => emitInitialState(builder, time, node, stateInput(node, name))),
+    valid: bidirectional ? builder.op('Concat', [time.valid, time.valid], `${id}.valid`, { axis: 1 }) : time.valid,
+  });
+  if (!bidirectional) return { output, finalStates };
+
+  const [forward, backward] = [`${id}.forward`, `${id}.backward`].map((name) => builder.name(name));
+  builder.node('Split', [output], [forward, backward], { axis: 1 });
+  const unreversed = time.reverse(backward, `${id}.unreversed`);
+  const perDirection = builder.op('Concat', [builder.ints([2]), time.batch, builder.ints([features])], `${id}.states`, {
+    axis: 0,
+  });
+  return {
+    output: builder.op('Concat', [forward, unreversed], `${id}.output`, { axis: 2 }),
+    finalStates: finalStates.map((v) => builder.op('Reshape', [v, perDirection], v)),
+  };
+}
+
+/** The state of every row [rows, size]: a model's fixed initial state has one row, which is repeated for every sample. */
+function emitInitialState(builder: GraphBuilder, time: TimeAxis, node: PopulationNode, input: Value): Value {
+  const leading = node.bidirectional ? [builder.ints([2])] : [];
+  const shape = builder.op('Concat', [...leading, time.batch, builder.ints([node.size])], `${input}.shape`, {
+    axis: 0,
+  });
+  const perRow = builder.op('Expand', [input, shape], `${input}.rows`);
+  return node.bidirectional ? builder.op('Reshape', [perRow, builder.ints([-1, node.size])], `${input}.rows`) : perRow;
+}
+
+/** Runs a pooling step over [time, batch, features]; its output at each sample's last valid step, [batch, features]. */
+export function emitReadout(
+  builder: GraphBuilder,
+  time: TimeAxis,
+  node: ReadoutNode,
+  input: Value,
+  features: number,
+): Value {
+  const scope = new Scope(builder);
+  emitEquations(scope, node.step.prelude);
+  const shape = builder.op('Concat', [time.batch, builder.ints([features])], `${node.id}.shape`, { axis: 0 });
+  const initialStates = node.step.states.map(({ name, initializer }) => {
+    if (initializer.kind !== 'constant') throw new Error(`state "${name}" of a pooling step must start at a constant`);
+    return builder.op('Expand', [builder.scalar(initializer.value), shape], `${node.id}.${name}`);
+  });
+  const { output } = emitSequence(scope, {
+    step: node.step,
+    features,
+    inputs: [input],
+    initialStates,
+    valid: time.valid,
+  });
+  return time.last(output, node.id);
+}

@@ -1,0 +1,68 @@
+import { type Env, evaluate } from '../../ir/evaluate.ts';
+import type { PopulationNode } from '../../ir/graph.ts';
+import type { Extent, Step, Var } from '../../ir/step.ts';
+import type { GraphBuilder } from './builder.ts';
+import { emitEquations, Scope } from './equations.ts';
+import { type ModelParameters, transposed } from './parameters.ts';
+
+/**
+ * Binds what the body of a population's step reads besides inputs and states: parameters and the prelude's results,
+ * computed here with `fold`, otherwise by operators outside the time loop.
+ */
+export function emitPrelude(
+  builder: GraphBuilder,
+  parameters: ModelParameters,
+  node: PopulationNode,
+  fold: boolean,
+): Scope {
+  return fold ? foldPrelude(builder, parameters, node) : emitOperators(builder, parameters, node);
+}
+
+function emitOperators(builder: GraphBuilder, parameters: ModelParameters, node: PopulationNode): Scope {
+  const { step } = node;
+  const scope = new Scope(builder);
+  for (const { name, variable } of step.parameters) scope.bind(variable, parameters.tensor(node.parameters[name]));
+  emitEquations(scope, step.prelude);
+  for (const matrix of constantsOf(step).filter(isMatrix)) {
+    const name = `${node.layer}.${matrix.name}.T`;
+    scope.bindTranspose(matrix, builder.op('Transpose', [scope.value(matrix)], name, { perm: [1, 0] }));
+  }
+  return scope;
+}
+
+function foldPrelude(builder: GraphBuilder, parameters: ModelParameters, node: PopulationNode): Scope {
+  const { step, size } = node;
+  const env: Env = new Map();
+  for (const { name, variable } of step.parameters) {
+    env.set(variable.id, Float64Array.from(parameters.values(node.parameters[name])));
+  }
+  evaluate(step.prelude, env, { rows: 1, features: size });
+  const scope = new Scope(builder);
+  for (const variable of constantsOf(step)) {
+    const values = env.get(variable.id) as Float64Array;
+    const name = `${node.layer}.${variable.name}`;
+    if (isMatrix(variable)) {
+      scope.bindTranspose(variable, builder.tensor(`${name}.T`, [size, size], transposed(values, size, size)));
+    } else {
+      scope.bind(variable, builder.tensor(name, shapeOf(variable.type.extent, size), Float32Array.from(values)));
+    }
+  }
+  return scope;
+}
+
+function isMatrix(variable: Var): boolean {
+  return variable.type.extent === 'matrix';
+}
+
+function shapeOf(extent: Extent, size: number): number[] {
+  return extent === 'scalar' ? [] : [size];
+}
+
+/** What a step's body, next states and output read from its parameters and prelude. Matrices occur as M of M @ x only. */
+function constantsOf(step: Step): Var[] {
+  const available = new Set([...step.parameters.map((p) => p.variable.id), ...step.prelude.map((eqn) => eqn.out.id)]);
+  const read = [...step.body.flatMap((eqn) => eqn.args), ...step.states.map((state) => state.after), step.output];
+  const constants = new Map<number, Var>();
+  for (const atom of read) if (atom.kind === 'var' && available.has(atom.id)) constants.set(atom.id, atom);
+  return [...constants.values()];
+}

@@ -1,0 +1,74 @@
+import type { GraphBuilder, Value } from './builder.ts';
+import { dataTypes } from './proto.ts';
+
+/**
+ * What the model's nodes need to know about batch and time: computed once from the shape of `x` [batch, time, features]
+ * and the optional `lengths` (one number, or one per sample; cut to 1 .. time).
+ */
+export interface TimeAxis {
+  /** The batch size, [1] of int64. */
+  readonly batch: Value;
+  /** Valid time steps of each sample, [batch] of int64. */
+  readonly lengths: Value;
+  /** [time, batch, 1] of bool. */
+  readonly valid: Value;
+  /** The last valid step of a sequence: [time, batch, features] -> [batch, features]. */
+  last(sequence: Value, wish: string): Value;
+  /** The mean over the valid steps of a sequence: [time, batch, features] -> [batch, features]. */
+  mean(sequence: Value, wish: string): Value;
+  /** Every sample reversed within its own length, [time, batch, features]; padded steps stay where they are. */
+  reverse(sequence: Value, wish: string): Value;
+}
+
+export function emitTimeAxis(builder: GraphBuilder, x: Value, lengthsInput: Value): TimeAxis {
+  const batch = builder.op('Shape', [x], 'batch_size', { start: 0, end: 1 });
+  const time = builder.op('Shape', [x], 'time_steps', { start: 1, end: 2 });
+  const within = builder.op('Min', [lengthsInput, time], 'lengths_within');
+  const positive = builder.op('Max', [within, builder.ints([1])], 'lengths_positive');
+  const lengths = builder.op('Expand', [positive, batch], 'lengths_per_sample');
+  const zero = builder.op('Squeeze', [builder.ints([0])], 'zero');
+  const one = builder.op('Squeeze', [builder.ints([1])], 'one');
+  const range = (end: Value, wish: string) =>
+    builder.op('Range', [zero, builder.op('Squeeze', [end], `${wish}_end`), one], wish);
+  const steps = builder.op('Unsqueeze', [range(time, 'steps'), builder.ints([1])], 'steps_column');
+  const before = builder.op('Less', [steps, lengths], 'valid_steps');
+  const valid = builder.op('Unsqueeze', [before, builder.ints([2])], 'valid');
+
+  const lastIndices = once(() => {
+    const last = builder.op('Sub', [lengths, builder.ints([1])], 'last_step');
+    const columns = [last, range(batch, 'samples')].map((v) =>
+      builder.op('Unsqueeze', [v, builder.ints([1])], `${v}_column`),
+    );
+    return builder.op('Concat', columns, 'last_indices', { axis: 1 });
+  });
+  const counted = once(() => {
+    const counts = builder.op('Cast', [lengths], 'length_counts', { to: dataTypes.float32 });
+    return {
+      ones: builder.op('Cast', [valid], 'valid_ones', { to: dataTypes.float32 }),
+      counts: builder.op('Unsqueeze', [counts, builder.ints([1])], 'length_column'),
+    };
+  });
+
+  return {
+    batch,
+    lengths,
+    valid,
+    last: (sequence, wish) => builder.op('GatherND', [sequence, lastIndices()], wish),
+    mean(sequence, wish) {
+      const { ones, counts } = counted();
+      const masked = builder.op('Mul', [sequence, ones], `${wish}_masked`);
+      const sum = builder.op('ReduceSum', [masked, builder.ints([0])], `${wish}_sum`, { keepdims: 0 });
+      return builder.op('Div', [sum, counts], wish);
+    },
+    reverse: (sequence, wish) =>
+      builder.op('ReverseSequence', [sequence, lengths], wish, { time_axis: 0, batch_axis: 1 }),
+  };
+}
+
+function once<T>(make: () => T): () => T {
+  let made: { readonly value: T } | null = null;
+  return () => {
+    made ??= { value: make() };
+    return made.value;
+  };
+}
