@@ -179,7 +179,7 @@ function openTimes(file: SpikeFile): (index: number) => Float32Array | Float64Ar
   if (element.size !== 2) return (index) => readEntry(file, times, index) as Float32Array | Float64Array;
   // h5wasm knows no float16, but hands out the same bytes as integers once its cached description says so.
   element.type = INTEGER;
-  return (index) => decodeFloat16(new Uint16Array(readEntry(file, times, index)));
+  return (index) => decodeFloat16(readEntry(file, times, index) as Uint16Array);
 }
 
 type Numbers = Exclude<ArrayLike<number> & ArrayBufferView & Iterable<number>, string>;

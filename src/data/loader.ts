@@ -85,8 +85,7 @@ function createLoader(
     const labels = indices.map((index) => source.labels[index]);
     return {
       batch: collate(samples, pipeline.features, labels, indices),
-      events: samples.reduce((sum, s) => sum + s.counts.reduce((a, b) => a + b, 0), 0),
-      dropped: samples.reduce((sum, s) => sum + s.dropped, 0),
+      ...countSpikes(samples),
     };
   };
 
@@ -112,6 +111,16 @@ function createLoader(
     },
     close: () => dataset.close(),
   };
+}
+
+function countSpikes(samples: readonly EventStepsSample[]): { events: number; dropped: number } {
+  let events = 0;
+  let dropped = 0;
+  for (const sample of samples) {
+    dropped += sample.dropped;
+    for (let k = 0; k < sample.counts.length; k++) events += sample.counts[k];
+  }
+  return { events, dropped };
 }
 
 function untrainedClasses(train: SplitInfo): string[] {

@@ -9,7 +9,7 @@ export const bin = defineTransform({
   name: 'bin',
   description: 'counts the spikes of each unit in time steps of equal length',
   params: {
-    steps: { type: 'integer', min: 2, description: 'number of time steps' },
+    steps: { type: 'integer', min: 2, max: 65535, description: 'number of time steps' },
     window: {
       type: 'quantity',
       unit: 's',
@@ -43,57 +43,53 @@ export function digitize(value: number, edges: Float64Array): number {
   const last = edges.length - 1;
   if (!(value < edges[last])) return edges.length;
   if (value < 0) return 0;
-  let index = Math.min(Math.floor((value / edges[last]) * last), last - 1);
-  while (edges[index] > value) index--;
-  while (edges[index + 1] <= value) index++;
+  // The edges are rounded, so that the right one may be a neighbour.
+  let index = (value * (last / edges[last])) | 0;
+  if (index > 0 && edges[index] > value) index--;
+  else if (edges[index + 1] <= value) index++;
   return index + 1;
 }
 
-function binSpikes(sample: SpikeSample, edges: Float64Array): EventStepsSample {
+/** Sorts the spikes by step and unit and counts equal ones. The loops run once for every spike, so they are plain. */
+function binSpikes({ times, units }: SpikeSample, edges: Float64Array): EventStepsSample {
   const steps = edges.length;
-  const rows = new Uint32Array(sample.times.length);
-  const units = new Uint16Array(sample.times.length);
+  const keys = new Uint32Array(times.length);
   let kept = 0;
-  for (let i = 0; i < sample.times.length; i++) {
-    const step = digitize(sample.times[i], edges);
-    if (step === 0 || step >= steps) continue;
-    rows[kept] = step;
-    units[kept++] = sample.units[i];
+  for (let i = 0; i < times.length; i++) {
+    const step = digitize(times[i], edges);
+    if (step > 0 && step < steps) keys[kept++] = (step << 16) | units[i];
   }
-  const events = countEvents(rows.subarray(0, kept), units.subarray(0, kept), steps);
-  return { kind: 'eventSteps', steps, ...events, dropped: sample.times.length - kept };
+  const byUnit = sortByDigit(keys.subarray(0, kept), 0);
+  const byStep = sortByDigit(byUnit, 16);
+  return { kind: 'eventSteps', steps, ...countEqual(byStep, steps), dropped: times.length - kept };
 }
 
-/** Gathers (row, unit) pairs in ascending order, each once with how often it occurred. */
-function countEvents(rows: Uint32Array, units: Uint16Array, steps: number) {
-  const order = sortedBy(rows, sortedBy(units, Uint32Array.from(units.keys())));
+/** Stable counting sort by the 16 bits from `shift` on. */
+function sortByDigit(keys: Uint32Array, shift: number): Uint32Array {
+  let largest = 0;
+  for (let i = 0; i < keys.length; i++) largest = Math.max(largest, (keys[i] >>> shift) & 0xffff);
+  const next = new Uint32Array(largest + 2);
+  for (let i = 0; i < keys.length; i++) next[((keys[i] >>> shift) & 0xffff) + 1]++;
+  for (let digit = 0; digit <= largest; digit++) next[digit + 1] += next[digit];
+  const sorted = new Uint32Array(keys.length);
+  for (let i = 0; i < keys.length; i++) sorted[next[(keys[i] >>> shift) & 0xffff]++] = keys[i];
+  return sorted;
+}
+
+function countEqual(sorted: Uint32Array, steps: number) {
   const offsets = new Int32Array(steps + 1);
-  const outUnits = new Uint16Array(units.length);
-  const counts = new Float32Array(units.length);
+  const units = new Uint16Array(sorted.length);
+  const counts = new Float32Array(sorted.length);
   let entries = 0;
   let previous = -1;
-  for (const i of order) {
-    if (previous >= 0 && rows[i] === rows[previous] && units[i] === units[previous]) {
-      counts[entries - 1]++;
-    } else {
-      outUnits[entries] = units[i];
-      counts[entries++] = 1;
-      offsets[rows[i] + 1]++;
-    }
-    previous = i;
+  for (let i = 0; i < sorted.length; i++) {
+    const key = sorted[i];
+    entries += key === previous ? 0 : 1;
+    previous = key;
+    units[entries - 1] = key & 0xffff;
+    counts[entries - 1]++;
+    offsets[(key >>> 16) + 1] = entries;
   }
-  for (let row = 0; row < steps; row++) offsets[row + 1] += offsets[row];
-  return { offsets, units: outUnits.slice(0, entries), counts: counts.slice(0, entries) };
-}
-
-/** Stable counting sort of indices by small integer keys. */
-function sortedBy(keys: Uint16Array | Uint32Array, indices: Uint32Array): Uint32Array {
-  let largest = 0;
-  for (const key of keys) largest = Math.max(largest, key);
-  const starts = new Uint32Array(largest + 2);
-  for (const i of indices) starts[keys[i] + 1]++;
-  for (let key = 1; key < starts.length; key++) starts[key] += starts[key - 1];
-  const sorted = new Uint32Array(indices.length);
-  for (const i of indices) sorted[starts[keys[i]]++] = i;
-  return sorted;
+  for (let step = 0; step < steps; step++) offsets[step + 1] = Math.max(offsets[step + 1], offsets[step]);
+  return { offsets, units: units.slice(0, entries), counts: counts.slice(0, entries) };
 }
