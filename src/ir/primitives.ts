@@ -58,8 +58,7 @@ function product(): PrimRule {
     arity: 2,
     type: ([matrix, vector]) => {
       if (matrix.extent !== 'matrix') return 'the left side of "@" must be a recurrent matrix';
-      if (vector.extent === 'matrix') return 'the right side of "@" must be a vector with one value per neuron';
-      if (vector.extent === 'scalar') return 'the right side of "@" must have one value per neuron, not a single number';
+      if (vector.extent !== 'rows') return 'the right side of "@" must be a vector computed from a state or an input';
       return { extent: vector.extent, set: 'real' };
     },
   };
@@ -68,7 +67,8 @@ function product(): PrimRule {
 function overFeatures(arity: number): PrimRule {
   return {
     arity,
-    type: (args) => (args.some((a) => a.extent === 'matrix') ? 'expected a vector with one value per neuron' : broadcast(args, 'real')),
+    type: (args) =>
+      args.some((a) => a.extent === 'matrix') ? 'expected a vector with one value per neuron' : broadcast(args, 'real'),
   };
 }
 
@@ -85,15 +85,28 @@ export const primRules: Readonly<Record<Prim, PrimRule>> = {
   sqrt: elementwise(1, real, Math.sqrt),
   abs: elementwise(1, ([set]) => set, Math.abs),
   tanh: elementwise(1, real, Math.tanh),
+  atan: elementwise(1, real, Math.atan),
   sigmoid: elementwise(1, real, (a) => 1 / (1 + Math.exp(-a))),
-  relu: elementwise(1, ([set]) => set, (a) => (a > 0 ? a : 0)),
+  relu: elementwise(
+    1,
+    ([set]) => set,
+    (a) => (a > 0 ? a : 0),
+  ),
   clamp: elementwise(3, weakest, (x, low, high) => Math.min(Math.max(x, low), high)),
   greater: elementwise(2, spike, (a, b) => (a > b ? 1 : 0)),
   greaterEqual: elementwise(2, spike, (a, b) => (a >= b ? 1 : 0)),
   equal: elementwise(2, spike, (a, b) => (a === b ? 1 : 0)),
-  select: elementwise(3, ([, a, b]) => weakest([a, b]), (condition, a, b) => (condition !== 0 ? a : b)),
+  select: elementwise(
+    3,
+    ([, a, b]) => weakest([a, b]),
+    (condition, a, b) => (condition !== 0 ? a : b),
+  ),
   spike: elementwise(1, spike, (x) => (x > 0 ? 1 : 0)),
-  detach: elementwise(1, ([set]) => set, (a) => a),
+  detach: elementwise(
+    1,
+    ([set]) => set,
+    (a) => a,
+  ),
   matvec: product(),
   matvecTransposed: product(),
   zeroDiagonal: {

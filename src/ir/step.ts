@@ -50,6 +50,7 @@ export type Prim =
   | 'sqrt'
   | 'abs'
   | 'tanh'
+  | 'atan'
   | 'sigmoid'
   | 'relu'
   | 'clamp' // clamp(x, low, high); derivative 1 inside and on the bounds, 0 outside, as PyTorch's

@@ -1,4 +1,4 @@
-import { EqnBuilder, isLit, liveEqns, lit } from '../ir/builder.ts';
+import { EqnBuilder, isLit, lit, liveEqns } from '../ir/builder.ts';
 import type { AdjointStep, Atom, Eqn, Prim, Step, Var } from '../ir/step.ts';
 
 /**
@@ -51,7 +51,13 @@ function differentiatePrelude(step: Step, totals: readonly { target: Var; into: 
   const gradients = step.parameters
     .filter((p) => p.trainable)
     .map((p) => ({ parameter: p.name, value: cotangents.of(p.variable) }));
-  return { prelude: liveEqns(builder.eqns, gradients.map((g) => g.value)), gradients };
+  return {
+    prelude: liveEqns(
+      builder.eqns,
+      gradients.map((g) => g.value),
+    ),
+    gradients,
+  };
 }
 
 /** The cotangents collected so far. Inside the body, those of variables that do not extend over rows become sums. */
@@ -81,7 +87,10 @@ class Cotangents {
     const wider = target.type.extent === 'scalar' && cotangent.kind === 'var' && cotangent.type.extent !== 'scalar';
     const fitting = wider ? this.builder.emit('sumFeatures', [cotangent]) : cotangent;
     const sum = this.byVariable.get(target.id);
-    this.byVariable.set(target.id, sum ? this.builder.emit('add', [sum, fitting], { name: `d_${target.name}` }) : fitting);
+    this.byVariable.set(
+      target.id,
+      sum ? this.builder.emit('add', [sum, fitting], { name: `d_${target.name}` }) : fitting,
+    );
   }
 
   /** Visits equations from the last to the first and hands their cotangents on to their operands. */
@@ -146,6 +155,7 @@ const adjointRules: Readonly<Record<Prim, AdjointRule>> = {
     emit('select', emit('greater', a, lit(0)), d, emit('select', emit('greater', lit(0), a), emit('neg', d), lit(0))),
   ),
   tanh: each((_, y, d, emit) => emit('mul', d, emit('sub', lit(1), emit('mul', y, y)))),
+  atan: each(([a], _, d, emit) => emit('div', d, emit('add', lit(1), emit('mul', a, a)))),
   sigmoid: each((_, y, d, emit) => emit('mul', d, emit('mul', y, emit('sub', lit(1), y)))),
   relu: each(([a], _, d, emit) => emit('select', emit('greater', a, lit(0)), d, lit(0))),
   clamp: each(([x, low, high], _, d, emit) =>

@@ -1,0 +1,360 @@
+import type { Reporter } from '../diagnostics/diagnostic.ts';
+import { suggestion } from '../diagnostics/suggest.ts';
+import type {
+  FiringRateRegularizer,
+  Graph,
+  GraphNode,
+  LayerActivity,
+  Norm,
+  Parameter,
+  ParameterRole,
+  TensorType,
+} from '../ir/graph.ts';
+import type { Initializer } from '../ir/initializer.ts';
+import { weakest } from '../ir/primitives.ts';
+import type { Step, ValueSet } from '../ir/step.ts';
+import type { Library } from './library.ts';
+import { lowerNeuron } from './lowerNeuron.ts';
+import { lowerSurrogate } from './lowerSurrogate.ts';
+import type { LayerConfig, ModelConfig } from './model.ts';
+import { sortLayers } from './sortLayers.ts';
+
+export interface GraphContext {
+  readonly name: string;
+  readonly library: Library;
+  /** What the data pipeline delivers. */
+  readonly input: { readonly features: number; readonly set: ValueSet; readonly stepDuration: number | null };
+  readonly classes: number;
+  /** For models without a pool: the loss at every step, or of the pooled sequence. */
+  readonly lossPool: 'steps' | string;
+  readonly regularizer: FiringRateRegularizer | null;
+}
+
+/** Running statistics follow the reference: new = 0.95 * old + 0.05 * batch. */
+const batchnormMomentum = 0.05;
+const normEps = 1e-5;
+
+/** Lowers a network to a Graph with its parameters; null after reporting SP4xx. */
+export function buildGraph(model: ModelConfig, context: GraphContext, reporter: Reporter): Graph | null {
+  const sorted = sortLayers(model, reporter);
+  if (!sorted) return null;
+  return new GraphLowering(context, reporter).run(sorted);
+}
+
+/** What the last node of a lowered layer is called, and its type; null where lowering it failed. */
+type LayerOutput = GraphNode | null;
+
+class GraphLowering {
+  private readonly nodes: GraphNode[] = [];
+  private readonly parameters: Parameter[] = [];
+  private readonly outputs = new Map<string, LayerOutput>();
+  private readonly activities: LayerActivity[] = [];
+  private ordinal = 0;
+  private prefix = 'snn';
+  private readonly context: GraphContext;
+  private readonly reporter: Reporter;
+
+  constructor(context: GraphContext, reporter: Reporter) {
+    this.context = context;
+    this.reporter = reporter;
+  }
+
+  run(layers: readonly LayerConfig[]): Graph | null {
+    const { features, set } = this.context.input;
+    this.outputs.set(
+      'input',
+      this.push({ kind: 'source', id: 'input', type: { features, time: true, set, scale: 1 } }),
+    );
+    const steps = new Map(layers.map((layer) => [layer.name, this.stepOf(layer)]));
+    // The reference names parameters of spiking networks `snn.*`, of the others `ann.*`.
+    if (![...steps.values()].some((step) => step?.outputSet === 'spike')) this.prefix = 'ann';
+    for (const layer of layers) this.outputs.set(layer.name, this.lowerLayer(layer, steps.get(layer.name) ?? null));
+    const last = layers.at(-1) as LayerConfig;
+    const output = this.outputs.get(last.name);
+    if (!output || this.reporter.failed) return null;
+    return this.finish(output, last);
+  }
+
+  private push<N extends GraphNode>(node: N): N {
+    this.nodes.push(node);
+    return node;
+  }
+
+  // Layers
+
+  private stepOf(layer: LayerConfig): Step | null {
+    const { library } = this.context;
+    const definition = library.neurons.get(layer.type) ?? library.pools.get(layer.type);
+    if (!definition) {
+      if (layer.type !== 'dense' && layer.type !== 'merge') this.unknownType(layer);
+      return null;
+    }
+    const { surrogate } = layer;
+    const span = layer.spanOf('surrogate') ?? layer.spanOf();
+    const replaced =
+      surrogate && span ? lowerSurrogate({ ...surrogate, span, nameSpan: span }, library, this.reporter) : null;
+    const consts = new Map(Object.entries(layer.consts).map(([k, value]) => [k, { value, span: layer.spanOf(k) }]));
+    const settings = { consts, surrogate: replaced, stepDuration: this.context.input.stepDuration };
+    return lowerNeuron(definition, settings, library, this.reporter);
+  }
+
+  private unknownType(layer: LayerConfig): void {
+    const { library } = this.context;
+    const known = [...library.neurons.keys(), ...library.pools.keys(), 'dense', 'merge'];
+    this.reporter.error(
+      'SP450',
+      `there is no neuron or layer "${layer.type}"; ${suggestion(layer.type, known)}`,
+      layer.spanOf('type'),
+    );
+  }
+
+  private lowerLayer(layer: LayerConfig, step: Step | null): LayerOutput {
+    const inputs = layer.from.map((name) => this.outputs.get(name) ?? null);
+    if (inputs.includes(null)) return null;
+    const sources = inputs as GraphNode[];
+    if (layer.type === 'merge') return this.merge(layer, sources);
+    if (layer.type === 'dense') return this.dense(layer, sources[0]);
+    if (!step) return null;
+    return this.context.library.pools.has(layer.type)
+      ? this.pool(layer, step, sources[0])
+      : this.population(layer, step, sources[0]);
+  }
+
+  private merge(layer: LayerConfig, inputs: readonly GraphNode[]): LayerOutput {
+    const types = inputs.map((n) => n.type);
+    const shapes = inputs.map((n) => `"${n.id}" gives ${shapeOf(n.type)}`).join(' but ');
+    if (types.some((t) => t.time !== types[0].time)) {
+      return this.fail(
+        'SP452',
+        `merge cannot combine a sequence with a pooled vector: ${shapes}; pool both or neither`,
+        layer,
+      );
+    }
+    if (layer.operation === 'add' && types.some((t) => t.features !== types[0].features)) {
+      return this.fail(
+        'SP452',
+        `merge(add) needs equal sizes: ${shapes}; give the layers one size, or use merge(concat)`,
+        layer,
+      );
+    }
+    const features = layer.operation === 'add' ? types[0].features : types.reduce((sum, t) => sum + t.features, 0);
+    const exact = types.every((t) => t.scale === 1) || types.every((t) => t.scale === types[0].scale);
+    const sets = types.map((t) => t.set);
+    const merged = weakest(sets);
+    const summed = merged === 'spike' ? 'count' : merged;
+    const set = exact ? (layer.operation === 'add' ? summed : merged) : 'real';
+    return this.push({
+      kind: 'merge',
+      id: layer.name,
+      operation: layer.operation ?? 'add',
+      inputs: inputs.map((n) => n.id),
+      type: { features, time: types[0].time, set, scale: exact ? types[0].scale : 1 },
+      origin: layer.spanOf(),
+    });
+  }
+
+  private dense(layer: LayerConfig, input: GraphNode): LayerOutput {
+    if (layer.size === null)
+      return this.fail('SP451', `the layer "${layer.name}" needs a size, as in dense(64)`, layer);
+    if (layer.bidirectional)
+      return this.fail('SP453', 'a dense layer has no direction in time; remove "bidirectional"', layer);
+    this.rejectConsts(layer, 'a dense layer');
+    const index = this.ordinal++;
+    const projected = this.projection(layer, index, '', input, layer.size, layer.name);
+    return this.dropout(layer, projected);
+  }
+
+  private pool(layer: LayerConfig, step: Step, input: GraphNode): LayerOutput {
+    if (!input.type.time) return this.notASequence(layer, input);
+    if (layer.size !== null) return this.fail('SP453', `the pool "${layer.type}" has no size; remove it`, layer);
+    return this.push({
+      kind: 'readout',
+      id: layer.name,
+      layer: layer.name,
+      input: input.id,
+      step,
+      type: { features: input.type.features, time: false, set: 'real', scale: 1 },
+      origin: layer.spanOf(),
+    });
+  }
+
+  private population(layer: LayerConfig, step: Step, input: GraphNode): LayerOutput {
+    if (!input.type.time) return this.notASequence(layer, input);
+    const { size } = layer;
+    if (size === null)
+      return this.fail('SP451', `the layer "${layer.name}" needs a size, as in ${layer.type}(128)`, layer);
+    const index = this.ordinal++;
+    const inputs = step.inputs.map(({ name }) => {
+      const suffix = inputSuffix(name);
+      return this.projection(layer, index, suffix, input, size, `${layer.name}.${name}`).id;
+    });
+    const parameters: Record<string, string> = {};
+    for (const p of step.parameters) {
+      const matrix = p.variable.type.extent === 'matrix';
+      const shape = matrix ? [size, size] : p.variable.type.extent === 'features' ? [size] : [];
+      const key = `${this.prefix}.${index}.${p.name}${matrix ? '.weight' : ''}`;
+      parameters[p.name] = this.parameter(
+        key,
+        layer,
+        matrix ? 'recurrent' : 'neuron',
+        shape,
+        p.initializer,
+        p.trainable,
+      );
+    }
+    const initialStates: Record<string, string> = {};
+    for (const state of step.states) {
+      const key = `${this.prefix}.${index}.initial.${state.name}`;
+      const shape = [layer.bidirectional ? 2 : 1, size];
+      initialStates[state.name] = this.parameter(key, layer, 'initialState', shape, state.initializer, false);
+    }
+    const population = this.push({
+      kind: 'population',
+      id: layer.name,
+      layer: layer.name,
+      inputs,
+      step,
+      size,
+      bidirectional: layer.bidirectional,
+      parameters,
+      initialStates,
+      type: { features: layer.bidirectional ? 2 * size : size, time: true, set: step.outputSet, scale: 1 },
+      origin: layer.spanOf(),
+    });
+    const output = this.dropout(layer, population);
+    const spiking = step.outputSet === 'spike';
+    this.activities.push({ layer: layer.name, output: output.id, features: output.type.features, spiking });
+    return output;
+  }
+
+  private projection(
+    layer: LayerConfig,
+    index: number,
+    suffix: string,
+    input: GraphNode,
+    size: number,
+    id: string,
+  ): GraphNode {
+    const bound = 1 / Math.sqrt(input.type.features);
+    const initializer: Initializer = { kind: 'uniform', low: -bound, high: bound };
+    const key = `${this.prefix}.${index}.W${suffix}`;
+    const weight = this.parameter(`${key}.weight`, layer, 'weight', [size, input.type.features], initializer);
+    const bias = layer.bias ? this.parameter(`${key}.bias`, layer, 'bias', [size], initializer) : null;
+    return this.push({
+      kind: 'projection',
+      id,
+      input: input.id,
+      weight,
+      bias,
+      norm: this.norm(layer, `${this.prefix}.${index}.norm${suffix}`, size),
+      type: { features: size, time: input.type.time, set: 'real', scale: 1 },
+      origin: layer.spanOf(),
+    });
+  }
+
+  private norm(layer: LayerConfig, key: string, size: number): Norm {
+    if (layer.norm === 'none') return { kind: 'none' };
+    const constant = (value: number): Initializer => ({ kind: 'constant', value });
+    const weight = this.parameter(`${key}.weight`, layer, 'norm', [size], constant(1));
+    const bias = this.parameter(`${key}.bias`, layer, 'norm', [size], constant(0));
+    if (layer.norm === 'layernorm') return { kind: 'layernorm', weight, bias, eps: normEps };
+    return {
+      kind: 'batchnorm',
+      weight,
+      bias,
+      runningMean: this.parameter(`${key}.running_mean`, layer, 'running', [size], constant(0), false),
+      runningVar: this.parameter(`${key}.running_var`, layer, 'running', [size], constant(1), false),
+      momentum: batchnormMomentum,
+      eps: normEps,
+      rowFactor: layer.bidirectional ? 2 : 1,
+    };
+  }
+
+  private dropout(layer: LayerConfig, input: GraphNode): GraphNode {
+    if (layer.dropout === 0) return input;
+    return this.push({
+      kind: 'dropout',
+      id: `${layer.name}.dropout`,
+      layer: layer.name,
+      input: input.id,
+      p: layer.dropout,
+      type: { ...input.type, scale: input.type.scale / (1 - layer.dropout) },
+      origin: layer.spanOf('dropout'),
+    });
+  }
+
+  private parameter(
+    key: string,
+    layer: LayerConfig,
+    role: ParameterRole,
+    shape: readonly number[],
+    initializer: Initializer,
+    trainable = true,
+  ): string {
+    this.parameters.push({ key, layer: layer.name, role, shape, initializer, trainable });
+    return key;
+  }
+
+  // Output and loss
+
+  private finish(output: GraphNode, last: LayerConfig): Graph | null {
+    const { classes, name, regularizer } = this.context;
+    if (output.type.features !== classes) {
+      const message = `the last layer gives ${output.type.features} features but the data has ${classes} classes; give it the size "classes"`;
+      return this.fail('SP454', message, last, 'size');
+    }
+    const prediction = output.type.time ? this.pooledPrediction(output, last) : output;
+    if (!prediction) return null;
+    const perStep = output.type.time && this.context.lossPool === 'steps';
+    return {
+      name,
+      nodes: this.nodes,
+      parameters: this.parameters,
+      output: output.id,
+      prediction: prediction.id,
+      loss: { kind: 'cross_entropy', scores: perStep ? output.id : prediction.id, regularizer },
+      layers: this.activities,
+      classes,
+    };
+  }
+
+  /** Class scores of a model that gives a sequence: pooled as the loss asks, otherwise the mean over time. */
+  private pooledPrediction(output: GraphNode, last: LayerConfig): GraphNode | null {
+    const type = this.context.lossPool === 'steps' ? 'mean' : this.context.lossPool;
+    const layer: LayerConfig = { ...last, name: `${last.name}.${type}`, type, size: null, consts: {} };
+    const step = this.stepOf(layer);
+    return step && this.pool(layer, step, output);
+  }
+
+  // Errors
+
+  private rejectConsts(layer: LayerConfig, what: string): void {
+    for (const name of Object.keys(layer.consts)) {
+      this.reporter.error('SP421', `${what} has no option "${name}"; remove it`, layer.spanOf(name));
+    }
+  }
+
+  private notASequence(layer: LayerConfig, input: GraphNode): null {
+    const message = `"${layer.type}" needs a sequence over time, but "${input.id}" was pooled already; put it before the pool`;
+    return this.fail('SP455', message, layer);
+  }
+
+  private fail(
+    code: 'SP451' | 'SP452' | 'SP453' | 'SP454' | 'SP455',
+    message: string,
+    layer: LayerConfig,
+    field?: string,
+  ): null {
+    this.reporter.error(code, message, (field && layer.spanOf(field)) || layer.spanOf());
+    return null;
+  }
+}
+
+/** `I` -> "", `Iz` -> "z": gates are told apart as in the reference (`W`, `Wz`, `norm`, `normz`). */
+function inputSuffix(input: string): string {
+  return input.startsWith('I') ? input.slice(1) : `_${input}`;
+}
+
+function shapeOf(type: TensorType): string {
+  return type.time ? `[batch, time, ${type.features}]` : `[batch, ${type.features}]`;
+}

@@ -1,0 +1,42 @@
+import type { Span } from '../diagnostics/source.ts';
+
+/** The `model` section of an experiment, resolved: layers by name, in the order they were written. */
+export interface ModelConfig {
+  readonly layers: readonly LayerConfig[];
+  readonly span?: Span;
+}
+
+export interface LayerConfig {
+  readonly name: string;
+  /** A neuron, a pool, `dense` or `merge`. */
+  readonly type: string;
+  /** Names of the layers it reads; `input` is the data. Several only for `merge`. */
+  readonly from: readonly string[];
+  readonly size: number | null;
+  readonly norm: 'batchnorm' | 'layernorm' | 'none';
+  readonly dropout: number;
+  readonly bias: boolean;
+  readonly bidirectional: boolean;
+  readonly surrogate: { readonly name: string; readonly args: readonly number[] } | null;
+  readonly operation: 'add' | 'concat' | null;
+  /** Everything else that was set: constants of the neuron. */
+  readonly consts: Readonly<Record<string, number>>;
+  /** Where a field (or, without a name, the layer) is written. */
+  spanOf(field?: string): Span | undefined;
+}
+
+/** A layer with defaults for what is not given. */
+export function layerConfig(given: Pick<LayerConfig, 'name' | 'type' | 'from'> & Partial<LayerConfig>): LayerConfig {
+  return {
+    size: null,
+    norm: 'batchnorm',
+    dropout: 0,
+    bias: false,
+    bidirectional: false,
+    surrogate: null,
+    operation: null,
+    consts: {},
+    spanOf: () => undefined,
+    ...given,
+  };
+}
