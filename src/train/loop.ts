@@ -10,12 +10,11 @@ import type { TrainingState } from './state.ts';
 
 /** What the loop needs of a data pipeline. */
 export interface BatchSource {
-  /** Samples in each split. */
-  readonly sizes: Readonly<Record<SplitName, number>>;
+  readonly splits: Readonly<Record<SplitName, { readonly samples: number; readonly batches: number }>>;
   /** The batches of a split from batch `from` on; equal arguments give equal batches. */
   batches(
     split: SplitName,
-    options: { readonly epoch: number; readonly shuffle: boolean; readonly from?: number },
+    options?: { readonly epoch?: number; readonly shuffle?: boolean; readonly from?: number },
   ): AsyncIterable<Batch>;
 }
 
@@ -54,6 +53,8 @@ export interface TrainingObserver {
 
 export interface Training {
   readonly model: CompiledModel;
+  /** The layers whose firing rates are reported. */
+  readonly layers: readonly string[];
   readonly data: BatchSource;
   readonly config: TrainConfig;
   readonly schedule: Schedule;
@@ -92,9 +93,9 @@ export async function train(training: Training, initial: TrainingState): Promise
 }
 
 async function trainEpoch(training: Training, initial: TrainingState): Promise<TrainingState> {
-  const { model, data, config, store, observer, signal } = training;
+  const { model, layers, data, config, store, observer, signal } = training;
   const { epoch, schedule } = initial;
-  const batches = batchesIn(data, 'train', config.batch);
+  const { batches } = data.splits.train;
   const lap = stopwatch();
   let sinceSave = 0;
   let state = initial;
@@ -105,7 +106,7 @@ async function trainEpoch(training: Training, initial: TrainingState): Promise<T
     state = {
       ...state,
       batch: state.batch + 1,
-      train: addBatch(state.train, batch, result, seconds),
+      train: addBatch(state.train, batch, result, layers, seconds),
       seconds: state.seconds + seconds,
     };
     observer.batchDone({ split: 'train', epoch, batch: state.batch, batches, metrics: summarize(state.train) });
@@ -125,26 +126,26 @@ async function trainEpoch(training: Training, initial: TrainingState): Promise<T
 /** Anything that scores batches: a compiled model, or an exported one. */
 export interface Evaluation {
   readonly model: { evaluate(batch: Batch): Promise<BatchResult> };
+  readonly layers: readonly string[];
   readonly data: BatchSource;
-  readonly config: { readonly batch: number };
   readonly observer: Pick<TrainingObserver, 'batchDone'>;
   readonly signal: AbortSignal;
 }
 
 /** Metrics of the model in evaluation mode over a whole split. Throws Interrupted when the signal is aborted. */
 export async function evaluateSplit(
-  { model, data, config, observer, signal }: Evaluation,
+  { model, layers, data, observer, signal }: Evaluation,
   split: SplitName,
   epoch: number | null = null,
 ): Promise<SplitMetrics> {
-  const batches = batchesIn(data, split, config.batch);
+  const { batches } = data.splits[split];
   const lap = stopwatch();
   let sums = noMetrics;
   let done = 0;
-  for await (const batch of data.batches(split, { epoch: 0, shuffle: false })) {
+  for await (const batch of data.batches(split)) {
     const result = await model.evaluate(batch);
     requireFinite(result.loss, `on batch ${done + 1} of the ${split} split`);
-    sums = addBatch(sums, batch, result, lap());
+    sums = addBatch(sums, batch, result, layers, lap());
     done++;
     observer.batchDone({ split, epoch, batch: done, batches, metrics: summarize(sums) });
     await setImmediate();
@@ -191,10 +192,6 @@ export function diverged(what: string): UserError {
     'SP801',
     `${what}: training diverged; lower the learning rate (train.optimizer.lr) or limit the gradients (train.clip_norm)`,
   );
-}
-
-function batchesIn(data: BatchSource, split: SplitName, batch: number): number {
-  return Math.ceil(data.sizes[split] / batch);
 }
 
 /** Returns the seconds since it was last called. */

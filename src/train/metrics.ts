@@ -36,10 +36,17 @@ export interface BatchResult {
   readonly firingRates: ReadonlyMap<string, Float32Array>;
 }
 
-export function addBatch(sums: MetricSums, batch: Batch, result: BatchResult, seconds: number): MetricSums {
+/** `layers` are those whose firing rate is wanted. */
+export function addBatch(
+  sums: MetricSums,
+  batch: Batch,
+  result: BatchResult,
+  layers: readonly string[],
+  seconds: number,
+): MetricSums {
   const rates: Record<string, number> = {};
-  for (const [layer, perNeuron] of result.firingRates) {
-    rates[layer] = (sums.rates[layer] ?? 0) + mean(perNeuron) * batch.size;
+  for (const layer of layers) {
+    rates[layer] = (sums.rates[layer] ?? 0) + mean(result.firingRates.get(layer) as Float32Array) * batch.size;
   }
   return {
     samples: sums.samples + batch.size,

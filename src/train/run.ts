@@ -42,23 +42,22 @@ export async function checkpointToResume(folder: RunFolder, graph: Graph): Promi
  */
 export async function trainRun(run: Run): Promise<RunResult> {
   const { spec, folder, target, data, checkpoint, observer, signal } = run;
-  const { seed, train: config } = spec.experiment;
+  const config = spec.experiment.train;
   requireSameTarget(checkpoint, target);
   const schedule = definitionNamed(schedules, config.schedule.type).create(config.schedule.params);
-  const optimizer = definitionNamed(optimizers, config.optimizer.type).config(config.optimizer.params);
-  const model = await target.compile(spec.graph, { seed, optimizer, clipNorm: config.clipNorm });
+  const model = await compileModel(target, spec.experiment, spec.graph);
   try {
     await folder.prepare(spec.resolvedYaml);
     if (checkpoint) restore(model, checkpoint);
     const start = checkpoint?.info.state ?? initialState(config.optimizer.params.lr as number);
     await folder.truncateMetrics(start.epoch - 1);
 
-    const store = storeIn(run, model);
-    const end = await train({ model, data, config, schedule, store, observer, signal }, start);
+    const evaluation = { model, layers: spikingLayers(spec.graph), data, observer, signal };
+    const end = await train({ ...evaluation, config, schedule, store: storeIn(run, model) }, start);
 
     const best = await readCheckpoint(folder.best, spec.graph);
     model.load(best.weights);
-    const test = await evaluateSplit({ model, data, config, observer, signal }, 'test');
+    const test = await evaluateSplit(evaluation, 'test');
     const result = resultOf(run, model, end, test);
     await folder.writeResult(result);
     await folder.writeModel(run.exportModel(best.weights));
@@ -66,6 +65,26 @@ export async function trainRun(run: Run): Promise<RunResult> {
   } finally {
     model.dispose();
   }
+}
+
+/**
+ * The best weights of a run, ready to evaluate; `select` gives the target, knowing the name of the one that trained
+ * them. Throws what `readCheckpoint` throws.
+ */
+export async function loadTrainedModel(
+  folder: RunFolder,
+  { experiment, graph }: RunSpec,
+  select: (trainedOn: string) => Promise<Target>,
+): Promise<CompiledModel> {
+  const { weights, info } = await readCheckpoint(folder.best, graph);
+  const model = await compileModel(await select(info.target), experiment, graph);
+  model.load(weights);
+  return model;
+}
+
+function compileModel(target: Target, { seed, train }: RunSpec['experiment'], graph: Graph): Promise<CompiledModel> {
+  const optimizer = definitionNamed(optimizers, train.optimizer.type).config(train.optimizer.params);
+  return target.compile(graph, { seed, optimizer, clipNorm: train.clipNorm });
 }
 
 function requireSameTarget(checkpoint: Checkpoint | null, target: Target): void {
@@ -120,6 +139,11 @@ function resultOf(
     spec_sha256: spec.specSha256,
     versions: versions(),
   };
+}
+
+/** The layers that fire. */
+export function spikingLayers(graph: Graph): string[] {
+  return graph.layers.filter((l) => l.spiking).map((l) => l.layer);
 }
 
 export function trainableParameters(graph: Graph): number {

@@ -8,9 +8,10 @@ const STEPS = 4;
 
 /** Dense random samples whose class raises one feature, in batches of `batch`, shuffled by (seed, epoch). */
 export function fakeData(batch: number, features = 6, classes = 3): BatchSource {
+  const info = (samples: number) => ({ samples, batches: Math.ceil(samples / batch) });
   return {
-    sizes: SIZES,
-    async *batches(split, { epoch, shuffle, from = 0 }) {
+    splits: { train: info(SIZES.train), validation: info(SIZES.validation), test: info(SIZES.test) },
+    async *batches(split, { epoch = 0, shuffle = false, from = 0 } = {}) {
       const order = shuffle
         ? new Stream(1, 'shuffle', epoch).permutation(SIZES[split])
         : Int32Array.from({ length: SIZES[split] }, (_, i) => i);

@@ -52,7 +52,7 @@ export function linearGraph(features: number, classes: number): Graph {
     output: 'scores',
     prediction: 'scores',
     loss: { kind: 'cross_entropy', scores: 'scores', regularizer: null },
-    layers: [{ layer: 'linear', output: 'product', features: classes, spiking: false }],
+    layers: [{ layer: 'linear', output: 'product', features: classes, spiking: true }],
     classes,
   };
 }

@@ -1,0 +1,33 @@
+import { type Command, Option } from 'commander';
+
+/** Options that several commands share. */
+export interface OutputOptions {
+  readonly json?: boolean;
+  readonly quiet?: boolean;
+}
+
+export interface SpecOptions {
+  readonly set: readonly string[];
+}
+
+export function withSet(command: Command): Command {
+  const collect = (value: string, before: readonly string[]) => [...before, value];
+  return command.addOption(
+    new Option('--set <path=value>', 'override a value of the spec (repeatable)')
+      .argParser(collect)
+      .default([], 'none'),
+  );
+}
+
+export function withTarget(command: Command): Command {
+  return command.option(
+    '--target <name>',
+    'what computes: auto, tfjs, tfjs/tensorflow, tfjs/wasm, tfjs/cpu or reference (default: auto)',
+  );
+}
+
+export function withOutput(command: Command): Command {
+  return command
+    .option('--json', 'print one JSON document on stdout and everything else on stderr')
+    .option('--quiet', 'print nothing but warnings and errors');
+}

@@ -1,0 +1,124 @@
+import { join } from 'node:path';
+import { Command } from 'commander';
+import { type Compiled, compileSpec } from '../compile.ts';
+import { openPipeline } from '../data/pipeline.ts';
+import { exportOnnx } from '../targets/onnx/export.ts';
+import { selectTarget } from '../targets/select.ts';
+import type { Tensors } from '../targets/target.ts';
+import { Interrupted } from '../train/loop.ts';
+import { checkpointToResume, spikingLayers, trainableParameters, trainRun } from '../train/run.ts';
+import { RunFolder, type RunResult, requireNewFolder } from '../train/runFolder.ts';
+import { requireSameRun } from '../train/specChanges.ts';
+import { sparchcVersion } from '../train/versions.ts';
+import { interruptible } from './interrupt.ts';
+import { type OutputOptions, type SpecOptions, withOutput, withSet, withTarget } from './options.ts';
+import { Output } from './output.ts';
+import { progressReporter } from './progress.ts';
+import { count, duration, percent, shellQuote } from './text.ts';
+
+interface TrainOptions extends SpecOptions, OutputOptions {
+  readonly out?: string;
+  readonly target?: string;
+  readonly resume?: boolean;
+}
+
+export function trainCommand(): Command {
+  const command = new Command('train')
+    .description('Train the network of a spec and leave everything in a run folder.')
+    .argument('<spec>', 'the experiment, a YAML file')
+    .option('--out <dir>', 'the run folder (default: runs/NAME, with the name in the spec)')
+    .option('--resume', 'go on from the batch at which the run in the folder was stopped');
+  return withOutput(withTarget(withSet(command)))
+    .addHelpText('after', EXAMPLES)
+    .action(trainSpec);
+}
+
+const EXAMPLES = `
+Examples:
+  sparchc train specs/quickstart.yaml
+  sparchc train my.yaml --out runs/second --set seed=2 --set train.epochs=50
+  sparchc train my.yaml --resume                            after Ctrl-C, a crash or a reboot
+  sparchc train my.yaml --resume --set train.epochs=100     a finished run, longer
+  sparchc train my.yaml --json > result.json
+
+The run folder holds spec.resolved.yaml, metrics.jsonl, checkpoints/{last,best}.safetensors, result.json, model.onnx.
+Ctrl-C finishes the batch and saves it; a second Ctrl-C ends at once.`;
+
+async function trainSpec(path: string, options: TrainOptions): Promise<void> {
+  const output = new Output(options);
+  const spec = compileSpec(path, { sets: options.set });
+  output.diagnostics(spec.warnings);
+  const { experiment, graph } = spec;
+  const folder = new RunFolder(options.out ?? join('runs', experiment.name));
+  await (options.resume ? requireSameRun(folder, spec.resolvedYaml) : requireNewFolder(folder));
+  const checkpoint = options.resume ? await checkpointToResume(folder, graph) : null;
+  const { target, reason } = await selectTarget(options.target ?? checkpoint?.info.target ?? 'auto');
+
+  const data = await openPipeline(experiment.data, { batch: experiment.train.batch, seed: experiment.seed });
+  const observer = progressReporter(output, { epochs: experiment.train.epochs, layers: spikingLayers(graph) });
+  try {
+    for (const warning of data.warnings) output.warn(`warning: ${warning}`);
+    output.say(introduction(spec, reason, data.splits));
+    if (checkpoint) output.say(`resuming in epoch ${checkpoint.info.state.epoch}`);
+    const exportModel = (weights: Tensors) => exportOnnx(graph, weights, exportOptions(spec));
+    const notice = () => output.warn('\nfinishing this batch and saving it; Ctrl-C again ends at once');
+    const result = await interruptible(notice, (signal) =>
+      trainRun({ spec, folder, target, data, checkpoint, observer, signal, exportModel }),
+    );
+    observer.close();
+    for (const line of droppedEvents(data.counters)) output.warn(`warning: ${line}`);
+    output.say(summary(result, folder));
+    output.document({ ...result, run: folder.path });
+  } catch (error) {
+    observer.close();
+    if (error instanceof Interrupted) output.warn(`interrupted; go on with\n  ${resumeCommand(path, options)}`);
+    throw error;
+  } finally {
+    await data.close();
+  }
+}
+
+function exportOptions(spec: Compiled) {
+  return { fold: true, metadata: { version: sparchcVersion(), specSha256: spec.specSha256 } };
+}
+
+type Sizes = Readonly<Record<'train' | 'validation' | 'test', { readonly samples: number }>>;
+
+function introduction({ experiment, graph }: Compiled, reason: string, sizes: Sizes): string {
+  const { train, validation, test } = sizes;
+  return [
+    `training  ${experiment.name}, ${count(trainableParameters(graph))} parameters, ${experiment.train.epochs} epochs`,
+    `data      ${count(train.samples)} training, ${count(validation.samples)} validation, ${count(test.samples)} test samples`,
+    `target    ${reason}`,
+    '',
+  ].join('\n');
+}
+
+/** Events outside of the binning window are left out, as sparch does; nobody should have to guess how many. */
+function droppedEvents(counters: Readonly<Record<string, { readonly events: number; readonly dropped: number }>>) {
+  return Object.entries(counters)
+    .filter(([, { dropped }]) => dropped > 0)
+    .map(([split, { events, dropped }]) => {
+      const share = percent(dropped / (events + dropped));
+      return `${share} of the ${split} split's events lay outside of the time window and were left out`;
+    });
+}
+
+function summary(result: RunResult, folder: RunFolder): string {
+  const run = shellQuote(folder.path);
+  return [
+    '',
+    `test accuracy ${percent(result.test_accuracy)} (loss ${result.test_loss.toFixed(4)}) with the weights of epoch ` +
+      `${result.best_epoch} (validation ${percent(result.valid_accuracy)}); trained in ${duration(result.seconds)}`,
+    `run folder    ${folder.path}`,
+    `next          sparchc eval ${run}`,
+    `              sparchc eval ${shellQuote(folder.model)}`,
+  ].join('\n');
+}
+
+function resumeCommand(path: string, { set, out, target }: TrainOptions): string {
+  const sets = set.flatMap((value) => ['--set', value]);
+  const outs = out === undefined ? [] : ['--out', out];
+  const targets = target === undefined ? [] : ['--target', target];
+  return ['sparchc', 'train', path, ...sets, ...outs, ...targets, '--resume'].map(shellQuote).join(' ');
+}
