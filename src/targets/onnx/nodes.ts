@@ -23,16 +23,16 @@ export function emitNodes(
   const time = emitTimeAxis(builder, 'x', 'lengths');
   const values = new Map<NodeId, Value>();
   const finalStates = new Map<string, Value>();
-  const valueOf = (id: NodeId) => values.get(id) as Value;
+  const emitted = (id: NodeId) => values.get(id) as Value;
 
   const emit = (node: GraphNode): Value => {
     switch (node.kind) {
       case 'source':
         return builder.op('Transpose', ['x'], 'x.time_major', { perm: [1, 0, 2] });
       case 'projection':
-        return emitProjection(builder, parameters, node, valueOf(node.input), fold);
+        return emitProjection(builder, parameters, node, emitted(node.input), fold);
       case 'population': {
-        const inputs = node.inputs.map(valueOf);
+        const inputs = node.inputs.map(emitted);
         const population = emitPopulation(builder, parameters, time, node, inputs, fold);
         node.step.states.forEach(({ name }, i) => {
           finalStates.set(finalState(node, name), population.finalStates[i]);
@@ -40,11 +40,11 @@ export function emitNodes(
         return population.output;
       }
       case 'dropout':
-        return valueOf(node.input);
+        return emitted(node.input);
       case 'merge':
-        return emitMerge(builder, node.operation, node.inputs.map(valueOf), node.id);
+        return emitMerge(builder, node.operation, node.inputs.map(emitted), node.id);
       case 'readout':
-        return emitReadout(builder, time, node, valueOf(node.input), nodeById(graph, node.input).type.features);
+        return emitReadout(builder, time, node, emitted(node.input), nodeById(graph, node.input).type.features);
     }
   };
   for (const node of graph.nodes) values.set(node.id, emit(node));

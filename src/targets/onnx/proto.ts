@@ -161,14 +161,14 @@ export function int64Tensor(name: string, dims: readonly number[], values: reado
   };
 }
 
-/** A copy, so that the bytes are aligned and no view on the caller's array. */
+/** A copy: later changes of the caller's array do not reach the model. */
 function littleEndian(values: Float32Array | BigInt64Array): Uint8Array {
   return new Uint8Array(values.buffer, values.byteOffset, values.byteLength).slice();
 }
 
 /** The values of a float32 or int64 tensor with raw data. */
 export function tensorValues(tensor: Tensor): Float32Array | BigInt64Array {
-  const { buffer } = tensor.rawData.slice();
+  const { buffer } = Uint8Array.from(tensor.rawData);
   return tensor.dataType === dataTypes.int64 ? new BigInt64Array(buffer) : new Float32Array(buffer);
 }
 

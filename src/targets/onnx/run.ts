@@ -5,7 +5,7 @@ import { UserError } from '../../diagnostics/diagnostic.ts';
 import type { Tensors } from '../target.ts';
 import { formatVersion, metadataKeys } from './export.ts';
 import { batchLoss, meanRates } from './measures.ts';
-import { dataTypes, decodeModel, encodeModel, type Model, type Tensor as TensorProto, toNumber } from './proto.ts';
+import { decodeModel, encodeModel, type Model, type Tensor as TensorProto, tensorValues, toNumber } from './proto.ts';
 
 export interface OnnxModelInfo {
   /** The version of sparchc that wrote the file. */
@@ -130,12 +130,10 @@ function takeDefaults(model: Model, path: string): ReadonlyMap<string, Tensor> {
   }
 }
 
-function toRuntime({ dataType, dims, rawData }: TensorProto): Tensor {
-  const { buffer } = rawData.slice();
-  const shape = dims.map(toNumber);
-  return dataType === dataTypes.int64
-    ? new Tensor('int64', new BigInt64Array(buffer), shape)
-    : new Tensor('float32', new Float32Array(buffer), shape);
+function toRuntime(tensor: TensorProto): Tensor {
+  const values = tensorValues(tensor);
+  const shape = tensor.dims.map(toNumber);
+  return values instanceof BigInt64Array ? new Tensor('int64', values, shape) : new Tensor('float32', values, shape);
 }
 
 async function createSession(bytes: Uint8Array, { threads }: OnnxOptions, path: string): Promise<InferenceSession> {

@@ -1,0 +1,63 @@
+import { existsSync } from 'node:fs';
+import { relative } from 'node:path';
+import { Command } from 'commander';
+import { compileSpec } from '../compile.ts';
+import { UserError } from '../diagnostics/diagnostic.ts';
+import { exportOnnx } from '../targets/onnx/export.ts';
+import { writeFileAtomically } from '../train/atomicFile.ts';
+import { readCheckpoint } from '../train/checkpoint.ts';
+import { RunFolder } from '../train/runFolder.ts';
+import { sparchcVersion } from '../train/versions.ts';
+import { type OutputOptions, withOutput } from './options.ts';
+import { Output } from './output.ts';
+import { count, shellQuote } from './text.ts';
+
+interface ExportOptions extends OutputOptions {
+  readonly output?: string;
+  readonly fold: boolean;
+}
+
+export function exportCommand(): Command {
+  const command = new Command('export')
+    .description('Write the best checkpoint of a run as an ONNX model of whole sequences.')
+    .argument('<run>', 'the run folder that "sparchc train" left')
+    .option('-o, --output <file>', 'where to write it (default: model.onnx in the run folder)')
+    .option('--no-fold', 'keep batchnorm and clamped parameters as operators instead of folding them into constants');
+  return withOutput(command).addHelpText('after', EXAMPLES).action(exportRun);
+}
+
+const EXAMPLES = `
+Examples:
+  sparchc export runs/quickstart
+  sparchc export runs/quickstart -o digits.onnx
+  sparchc export runs/quickstart --no-fold -o unfolded.onnx
+  sparchc eval digits.onnx
+
+The model runs in any ONNX runtime. Inputs: x [batch, time, features]; optional lengths [batch] and one initial state
+per layer and state (state.LAYER.STATE). Outputs: scores [batch, classes], mean firing rates (rate.LAYER [batch, size])
+and the states after the last step (final.LAYER.STATE).`;
+
+async function exportRun(path: string, options: ExportOptions): Promise<void> {
+  const output = new Output(options);
+  const folder = new RunFolder(path);
+  requireRun(folder);
+  const { graph, specSha256, warnings } = compileSpec(folder.spec);
+  output.diagnostics(warnings);
+  const { weights, info } = await readCheckpoint(folder.best, graph);
+  const file = options.output ?? folder.model;
+  const metadata = { version: sparchcVersion(), specSha256 };
+  const bytes = exportOnnx(graph, weights, { fold: options.fold, metadata });
+  await writeFileAtomically(file, bytes);
+  output.say(`wrote ${file} (${count(bytes.length / 1024)} KiB)\nnext   sparchc eval ${shellQuote(file)}`);
+  output.document({ file, bytes: bytes.length, epoch: info.state.best?.epoch, spec_sha256: specSha256 });
+}
+
+/** Throws UserError SP625 where the folder was not left by a run that finished an epoch. */
+function requireRun(folder: RunFolder): void {
+  const missing = [folder.spec, folder.best].find((file) => !existsSync(file));
+  if (missing === undefined) return;
+  const message = existsSync(folder.path)
+    ? `"${folder.path}" has no "${relative(folder.path, missing)}"; give the folder of a run that finished an epoch`
+    : `there is no run folder "${folder.path}"; give the one that "sparchc train" wrote`;
+  throw new UserError('SP625', message, { exitCode: 2 });
+}

@@ -1,0 +1,74 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll } from 'vitest';
+import type { Batch } from '../../../src/data/batch.ts';
+import type { Graph } from '../../../src/ir/graph.ts';
+import { type ExportOptions, exportOnnx } from '../../../src/targets/onnx/export.ts';
+import { stateInput } from '../../../src/targets/onnx/population.ts';
+import { type OnnxModel, openOnnx } from '../../../src/targets/onnx/run.ts';
+import type { Tensors } from '../../../src/targets/target.ts';
+
+export const metadata: ExportOptions['metadata'] = { version: '0.0.0-test', specSha256: 'ab'.repeat(32) };
+
+/** A folder that goes with the test file. */
+export function temporaryFolder(): string {
+  const folder = mkdtempSync(join(tmpdir(), 'sparchc-onnx-'));
+  afterAll(() => rmSync(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+/** Exports to a file and opens it, as a user would. */
+export async function exported(folder: string, graph: Graph, parameters: Tensors, fold: boolean): Promise<OnnxModel> {
+  const path = join(folder, `model-${fold ? 'folded' : 'unfolded'}.onnx`);
+  writeFileSync(path, exportOnnx(graph, parameters, { fold, metadata }));
+  return openOnnx(path, { threads: 1 });
+}
+
+/** Initial states by the name of the model's input instead of the buffer's key. */
+export function byInput(graph: Graph, states: Tensors): Map<string, Float32Array> {
+  const named = new Map<string, Float32Array>();
+  for (const node of graph.nodes) {
+    if (node.kind !== 'population') continue;
+    for (const { name } of node.step.states) {
+      const values = states.get(node.initialStates[name]);
+      if (values) named.set(stateInput(node, name), values);
+    }
+  }
+  return named;
+}
+
+/** One sample of a batch with dense input, cut to its own length. */
+export function sampleOf(batch: Batch, row: number): Batch {
+  if (batch.input.kind !== 'dense') throw new Error('dense batches only');
+  const { steps, features } = batch;
+  const length = batch.lengths?.[row] ?? steps;
+  const start = row * steps * features;
+  return {
+    size: 1,
+    steps: length,
+    features,
+    input: { kind: 'dense', values: batch.input.values.slice(start, start + length * features) },
+    labels: batch.labels.slice(row, row + 1),
+    samples: batch.samples.slice(row, row + 1),
+  };
+}
+
+/** Row `row` of states [rows, size], or of both directions of [2, rows, size]. */
+export function stateRow(states: Tensors, graph: Graph, row: number, batch: number): Map<string, Float32Array> {
+  const rows = new Map<string, Float32Array>();
+  for (const node of graph.nodes) {
+    if (node.kind !== 'population') continue;
+    for (const { name } of node.step.states) {
+      const input = stateInput(node, name);
+      const values = states.get(input);
+      if (!values) continue;
+      const starts = node.bidirectional ? [row, batch + row] : [row];
+      rows.set(
+        input,
+        Float32Array.from(starts.flatMap((r) => [...values.subarray(r * node.size, (r + 1) * node.size)])),
+      );
+    }
+  }
+  return rows;
+}
