@@ -1,0 +1,118 @@
+import type * as TfCore from '@tensorflow/tfjs-core';
+
+/** The API of tfjs-core; importing types alone loads nothing. */
+export type Tf = typeof TfCore;
+export type Tensor = TfCore.Tensor;
+
+/**
+ * The few operations whose fastest form differs between backends, and what is cached for them. In tfjs-backend-wasm a
+ * product with a transposed operand is 10 times slower than transposing it first, a slice copies the whole tensor, a
+ * comparison is 10 times slower than `step`; on the TensorFlow backend `step` is a composite of six operations.
+ */
+export class Ops {
+  readonly tf: Tf;
+  private readonly isTensorFlow: boolean;
+  private readonly constants = new Map<string, Tensor>();
+  private readonly transposes = new Map<Tensor, Tensor>();
+
+  constructor(tf: Tf, backendName: string) {
+    this.tf = tf;
+    this.isTensorFlow = backendName === 'tensorflow';
+  }
+
+  /** A scalar that lives as long as the model. */
+  constant(value: number): Tensor {
+    return this.cached(`scalar ${value}`, () => this.tf.scalar(value));
+  }
+
+  /** [1, rows] of the same weight, to sum or average rows with. */
+  uniformRow(rows: number, value: number): Tensor {
+    return this.tf.fill([1, rows], value);
+  }
+
+  /** 1 everywhere but on the diagonal, [size, size]. */
+  offDiagonal(size: number): Tensor {
+    return this.cached(`offDiagonal ${size}`, () => this.tf.sub(1, this.tf.eye(size)));
+  }
+
+  /** 1 where x > 0, else 0. */
+  positive(x: Tensor): Tensor {
+    return this.isTensorFlow ? this.tf.cast(this.tf.greater(x, this.constant(0)), 'float32') : this.tf.step(x);
+  }
+
+  /** x m for x [..., k] and m [k, n]. */
+  product(x: Tensor, m: Tensor): Tensor {
+    return this.onRows(x, m.shape[1] as number, (rows) => this.tf.matMul(rows, m as TfCore.Tensor2D));
+  }
+
+  /** x m^T for x [..., k] and m [n, k]. */
+  productTransposed(x: Tensor, m: Tensor): Tensor {
+    if (!this.isTensorFlow) return this.product(x, this.transposed(m));
+    return this.onRows(x, m.shape[0] as number, (rows) => this.tf.matMul(rows, m as TfCore.Tensor2D, false, true));
+  }
+
+  /** sum over rows of left_i right_j: [..., m], [..., n] -> [m, n]. */
+  outer(left: Tensor, right: Tensor): Tensor {
+    const a = this.rows(left);
+    const b = this.rows(right);
+    return this.isTensorFlow ? this.tf.matMul(a, b, true, false) : this.tf.matMul(this.tf.transpose(a), b);
+  }
+
+  /** Sum of rows times their weights: x [..., features], weights [1, rows] -> [features]. */
+  weightedSum(x: Tensor, weights: Tensor): Tensor {
+    return this.tf.reshape(this.tf.matMul(weights as TfCore.Tensor2D, this.rows(x)), [-1]);
+  }
+
+  sumOfRows(x: Tensor): Tensor {
+    return this.weightedSum(x, this.uniformRow(x.size / (x.shape.at(-1) as number), 1));
+  }
+
+  /** The steps of a sequence [time, ...]. */
+  unstack(sequence: Tensor): Tensor[] {
+    if (this.isTensorFlow) return this.tf.unstack(sequence);
+    const values = sequence.dataSync() as Float32Array;
+    const [steps, ...shape] = sequence.shape;
+    const size = sequence.size / steps;
+    return Array.from({ length: steps }, (_, t) => this.tf.tensor(values.subarray(t * size, (t + 1) * size), shape));
+  }
+
+  /** All leading axes as one: [..., features] -> [rows, features]. */
+  rows(x: Tensor): TfCore.Tensor2D {
+    return (x.rank === 2 ? x : this.tf.reshape(x, [-1, x.shape.at(-1) as number])) as TfCore.Tensor2D;
+  }
+
+  /** Frees the transposes cached since the last call; their matrices are about to change. */
+  releaseTransposes(): void {
+    this.tf.dispose([...this.transposes.values()]);
+    this.transposes.clear();
+  }
+
+  dispose(): void {
+    this.releaseTransposes();
+    this.tf.dispose([...this.constants.values()]);
+    this.constants.clear();
+  }
+
+  private onRows(x: Tensor, features: number, f: (rows: TfCore.Tensor2D) => Tensor): Tensor {
+    if (x.rank === 2) return f(x as TfCore.Tensor2D);
+    return this.tf.reshape(f(this.rows(x)), [...x.shape.slice(0, -1), features]);
+  }
+
+  private transposed(m: Tensor): Tensor {
+    let result = this.transposes.get(m);
+    if (!result) {
+      result = this.tf.keep(this.tf.transpose(m));
+      this.transposes.set(m, result);
+    }
+    return result;
+  }
+
+  private cached(key: string, make: () => Tensor): Tensor {
+    let result = this.constants.get(key);
+    if (!result) {
+      result = this.tf.keep(this.tf.tidy(make));
+      this.constants.set(key, result);
+    }
+    return result;
+  }
+}

@@ -1,0 +1,76 @@
+import type { Batch } from '../../data/batch.ts';
+import type { Ops, Tensor } from './ops.ts';
+
+/**
+ * Which steps of a batch count. Sequences are time-major, so row `t * size + b` of [time * size, ...] is step t of
+ * sample b. Without lengths every step is valid and `mask` is null.
+ */
+export class Padding {
+  /** Number of valid (sample, step) pairs. */
+  readonly count: number;
+  /** 1 on valid steps, else 0: [time, size, 1]. */
+  readonly mask: Tensor | null;
+  /** 1 / count on valid steps, else 0: [1, time * size]. Weights of a mean over batch and time. */
+  readonly meanWeights: Tensor;
+  private readonly batch: Batch;
+  private readonly ops: Ops;
+  private reversal: Tensor | null = null;
+
+  /** Call inside `tf.tidy`. */
+  constructor(ops: Ops, batch: Batch) {
+    this.ops = ops;
+    this.batch = batch;
+    const { size, steps, lengths } = batch;
+    this.count = lengths ? lengths.reduce((a, b) => a + b, 0) : size * steps;
+    if (!lengths) {
+      this.mask = null;
+      this.meanWeights = ops.uniformRow(size * steps, 1 / this.count);
+      return;
+    }
+    const valid = this.perStep((t, b) => (t < lengths[b] ? 1 : 0));
+    this.mask = ops.tf.tensor(valid, [steps, size, 1]);
+    this.meanWeights = ops.tf.tensor(
+      valid.map((v) => v / this.count),
+      [1, size * steps],
+    );
+  }
+
+  /** Zeroes what belongs to padded steps of a sequence [time, size, features]. */
+  masked(sequence: Tensor): Tensor {
+    return this.mask ? this.ops.tf.mul(sequence, this.mask) : sequence;
+  }
+
+  /** Each sample reversed within its own length; padded steps stay where they are. Its own inverse and adjoint. */
+  reverse(sequence: Tensor): Tensor {
+    const { tf } = this.ops;
+    const { size, steps, lengths } = this.batch;
+    if (!lengths) return tf.reverse(sequence, 0);
+    this.reversal ??= tf.tensor1d(
+      Int32Array.from(this.perStep((t, b) => (t < lengths[b] ? lengths[b] - 1 - t : t) * size + b)),
+    );
+    return tf.reshape(tf.gather(this.ops.rows(sequence), this.reversal as never), [steps, size, -1]);
+  }
+
+  /** The last valid step of each sample: [time, size, features] -> [size, features]. */
+  last(sequence: Tensor): Tensor {
+    const { size } = this.batch;
+    const indices = Int32Array.from({ length: size }, (_, b) => this.lastStep(b) * size + b);
+    return this.ops.tf.gather(this.ops.rows(sequence), this.ops.tf.tensor1d(indices));
+  }
+
+  /** The adjoint of `last`: [size, features] -> [time, size, features], zero elsewhere. */
+  atLast(cotangent: Tensor): Tensor {
+    const { size, steps } = this.batch;
+    const isLast = this.perStep((t, b) => (t === this.lastStep(b) ? 1 : 0));
+    return this.ops.tf.mul(this.ops.tf.tensor(isLast, [steps, size, 1]), cotangent);
+  }
+
+  private lastStep(b: number): number {
+    return (this.batch.lengths ? this.batch.lengths[b] : this.batch.steps) - 1;
+  }
+
+  private perStep(f: (t: number, b: number) => number): Float32Array {
+    const { size, steps } = this.batch;
+    return Float32Array.from({ length: steps * size }, (_, i) => f(Math.floor(i / size), i % size));
+  }
+}
