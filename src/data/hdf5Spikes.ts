@@ -1,9 +1,9 @@
 import { accessSync, constants, existsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Dataset, File as H5File, Metadata } from 'h5wasm/node';
+import type { Dataset, File as H5File, Module as Library } from 'h5wasm/node';
 import { UserError } from '../diagnostics/diagnostic.ts';
 import type { DatasetSplit, OpenDataset, SpikeSample, SplitName } from './definition.ts';
-import { decodeFloat16 } from './float16.ts';
+import { FLOAT, INTEGER, type Lists, openLists } from './hdf5Lists.ts';
 
 /** A folder of HDF5 files, one for each split, in the layout of the Heidelberg spiking datasets (Cramer et al. 2020). */
 export interface SpikeFolder {
@@ -24,17 +24,16 @@ export interface SpikeFolder {
  * out of range, SP706 numbers of times and units differ, SP707 damaged data.
  */
 export async function openSpikeFolder(source: SpikeFolder): Promise<OpenDataset> {
-  const opened: H5File[] = [];
+  const opened: SpikeFile[] = [];
   const close = () => {
     for (const file of opened.splice(0)) file.close();
   };
   try {
     const splits: Partial<Record<SplitName, DatasetSplit>> = {};
     for (const [split, name] of Object.entries(source.files) as [SplitName, string][]) {
-      const path = findFile(source, name);
-      const file = await openFile(path);
+      const file = await openFile(findFile(source, name));
       opened.push(file);
-      splits[split] = openSplit(new SpikeFile(file, path), source);
+      splits[split] = openSplit(file, source);
     }
     return { splits, close };
   } catch (error) {
@@ -56,7 +55,7 @@ function findFile(source: SpikeFolder, name: string): string {
   throw new UserError('SP701', `file "${path}" does not exist; ${hint}`);
 }
 
-async function openFile(path: string): Promise<H5File> {
+async function openFile(path: string): Promise<SpikeFile> {
   if (statSync(path).size === 0) throw new UserError('SP702', `"${path}" is empty; copy or download it again`);
   try {
     accessSync(path, constants.R_OK);
@@ -68,7 +67,7 @@ async function openFile(path: string): Promise<H5File> {
   // By default HDF5 prints its errors to stderr and goes on.
   library.activate_throwing_error_handler();
   try {
-    return new File(path, 'r');
+    return new SpikeFile(library, new File(path, 'r'), path);
   } catch (cause) {
     throw new UserError('SP702', whyNotOpened(path, String(cause)), { cause });
   }
@@ -82,115 +81,95 @@ function whyNotOpened(path: string, cause: string): string {
 
 /** An open file with the lookups that explain what is missing. */
 class SpikeFile {
-  readonly file: H5File;
   readonly path: string;
+  private readonly library: typeof Library;
+  private readonly file: H5File;
 
-  constructor(file: H5File, path: string) {
+  constructor(library: typeof Library, file: H5File, path: string) {
+    this.library = library;
     this.file = file;
     this.path = path;
   }
 
-  /** The dataset of that name, which must be one-dimensional. */
-  dataset(name: string): Dataset {
-    const found = this.find(name);
-    if (!found) {
-      const has = this.file.paths().map((p) => p.replace(/^\//, ''));
-      throw new UserError(
-        'SP703',
-        `"${this.path}" has no dataset "${name}"; it has ${has.length > 0 ? list(has) : 'nothing in it'}`,
-      );
-    }
-    if (found.shape?.length !== 1) {
-      throw new UserError('SP703', `"${name}" in "${this.path}" must be one-dimensional, one entry for each sample`);
-    }
-    return found;
+  has(name: string): boolean {
+    return this.find(name) !== null;
   }
 
-  find(name: string): Dataset | null {
+  /** Numbers, one for each sample. */
+  integers(name: string): Int32Array {
+    const dataset = this.dataset(name);
+    const { type, shape } = dataset.metadata;
+    if (type !== INTEGER || shape?.length !== 1) throw this.wrongType(name, 'one integer for each sample');
+    try {
+      return Int32Array.from(dataset.value as ArrayLike<number | bigint>, Number);
+    } catch (cause) {
+      throw this.damaged(`"${name}" in "${this.path}"`, cause);
+    }
+  }
+
+  /** Lists of numbers, one for each sample. */
+  lists(name: string, typeClass: typeof INTEGER | typeof FLOAT, expected: string): Lists {
+    const lists = openLists(this.library, this.dataset(name), typeClass);
+    if (!lists) throw this.wrongType(name, `a variable-length list of ${expected} for each sample`);
+    const read = (index: number) => {
+      try {
+        return lists.read(index);
+      } catch (cause) {
+        throw this.damaged(`sample ${index} of "${this.path}"`, cause);
+      }
+    };
+    return { count: lists.count, read };
+  }
+
+  close(): void {
+    this.file.close();
+  }
+
+  private dataset(name: string): Dataset {
+    const found = this.find(name);
+    if (found) return found;
+    const has = this.file.paths().map((path) => path.replace(/^\//, ''));
+    const message = `"${this.path}" has no dataset "${name}"; it has ${has.length > 0 ? list(has) : 'nothing in it'}`;
+    throw new UserError('SP703', message);
+  }
+
+  private find(name: string): Dataset | null {
     const entity = this.file.get(name);
     return entity && 'slice' in entity ? entity : null;
   }
 
-  integers(name: string): Int32Array {
-    const dataset = this.dataset(name);
-    if (dataset.metadata.type !== INTEGER) throw this.wrongType(name, 'integers');
-    try {
-      return Int32Array.from(dataset.value as ArrayLike<number | bigint>, Number);
-    } catch (cause) {
-      throw new UserError(
-        'SP707',
-        `"${name}" in "${this.path}" cannot be read; the file is damaged: copy or download it again`,
-        { cause },
-      );
-    }
-  }
-
-  /** A dataset whose samples are lists of numbers of the given HDF5 class. */
-  lists(name: string, type: number, expected: string): Dataset {
-    const dataset = this.dataset(name);
-    if (dataset.metadata.type !== VARIABLE_LENGTH || dataset.metadata.vlen_type?.type !== type) {
-      throw this.wrongType(name, `variable-length lists of ${expected}`);
-    }
-    return dataset;
-  }
-
-  wrongType(name: string, expected: string): UserError {
+  private wrongType(name: string, expected: string): UserError {
     return new UserError('SP703', `"${name}" in "${this.path}" must hold ${expected}`);
+  }
+
+  private damaged(what: string, cause: unknown): UserError {
+    return new UserError('SP707', `${what} cannot be read; the file is damaged: copy or download it again`, { cause });
   }
 }
 
-/** HDF5's type classes. */
-const INTEGER = 0;
-const FLOAT = 1;
-const VARIABLE_LENGTH = 9;
-
 function openSplit(file: SpikeFile, source: SpikeFolder): DatasetSplit {
-  const timesOf = openTimes(file);
+  const times = file.lists('spikes/times', FLOAT, 'floating-point seconds');
   const units = file.lists('spikes/units', INTEGER, 'integers');
   const labels = file.integers('labels');
-  const speakers = file.find('extra/speaker') ? file.integers('extra/speaker') : null;
+  const speakers = file.has('extra/speaker') ? file.integers('extra/speaker') : null;
   checkSampleCounts(file, {
     labels: labels.length,
-    'spikes/times': file.dataset('spikes/times').shape?.[0] ?? 0,
-    'spikes/units': units.shape?.[0] ?? 0,
+    'spikes/times': times.count,
+    'spikes/units': units.count,
     ...(speakers && { 'extra/speaker': speakers.length }),
   });
   checkLabels(file, labels, source.classes);
 
   const readSample = (index: number): SpikeSample => {
-    const times = timesOf(index);
-    const numbers = readEntry(file, units, index);
-    if (times.length !== numbers.length) {
-      throw new UserError(
-        'SP706',
-        `sample ${index} of "${file.path}" has ${times.length} times but ${numbers.length} units; every spike needs both`,
-      );
+    const seconds = times.read(index) as Float32Array | Float64Array;
+    const numbers = units.read(index);
+    if (seconds.length !== numbers.length) {
+      const message = `sample ${index} of "${file.path}" has ${seconds.length} times but ${numbers.length} units; every spike needs both`;
+      throw new UserError('SP706', message);
     }
-    return { kind: 'spikes', times, units: checkedUnits(file, index, numbers, source.units) };
+    return { kind: 'spikes', times: seconds, units: checkedUnits(file, index, numbers, source.units) };
   };
   return { labels, speakers, read: (indices) => indices.map(readSample) };
-}
-
-/** A reader of `spikes/times`, in seconds, whatever the width of its floats. */
-function openTimes(file: SpikeFile): (index: number) => Float32Array | Float64Array {
-  const times = file.lists('spikes/times', FLOAT, 'floating-point seconds');
-  const element = times.metadata.vlen_type as Metadata;
-  if (!element.littleEndian) throw file.wrongType('spikes/times', 'little-endian numbers');
-  if (element.size !== 2) return (index) => readEntry(file, times, index) as Float32Array | Float64Array;
-  // h5wasm knows no float16, but hands out the same bytes as integers once its cached description says so.
-  element.type = INTEGER;
-  return (index) => decodeFloat16(readEntry(file, times, index) as Uint16Array);
-}
-
-type Numbers = Exclude<ArrayLike<number> & ArrayBufferView & Iterable<number>, string>;
-
-function readEntry(file: SpikeFile, dataset: Dataset, index: number): Numbers {
-  try {
-    return (dataset.slice([[index, index + 1]]) as unknown as Numbers[])[0];
-  } catch (cause) {
-    const message = `sample ${index} of "${file.path}" cannot be read; the file is damaged: copy or download it again`;
-    throw new UserError('SP707', message, { cause });
-  }
 }
 
 function checkSampleCounts(file: SpikeFile, counts: Readonly<Record<string, number>>): void {
@@ -213,14 +192,14 @@ function checkLabels(file: SpikeFile, labels: Int32Array, classes: number): void
   }
 }
 
-function checkedUnits(file: SpikeFile, index: number, numbers: Numbers, limit: number): Uint16Array {
+function checkedUnits(file: SpikeFile, index: number, numbers: ArrayLike<number>, limit: number): Uint16Array {
   for (let i = 0; i < numbers.length; i++) {
     if (numbers[i] < 0 || numbers[i] >= limit) {
       const message = `unit ${numbers[i]} of sample ${index} in "${file.path}" is out of range; units must be from 0 to ${limit - 1}`;
       throw new UserError('SP705', message);
     }
   }
-  return numbers instanceof Uint16Array ? numbers : Uint16Array.from(numbers, Number);
+  return numbers instanceof Uint16Array ? numbers : Uint16Array.from(numbers);
 }
 
 function list(items: readonly string[], quote = true): string {

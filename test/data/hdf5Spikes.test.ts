@@ -1,0 +1,196 @@
+import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { shd } from '../../src/data/datasets/shd.ts';
+import { ssc } from '../../src/data/datasets/ssc.ts';
+import type { OpenDataset, SpikeSample } from '../../src/data/definition.ts';
+import { UserError } from '../../src/diagnostics/diagnostic.ts';
+
+const fixtures = fileURLToPath(new URL('../fixtures/data/', import.meta.url));
+const valid: { times: number[][]; units: number[][]; labels: number[]; speakers: number[] } = JSON.parse(
+  readFileSync(join(fixtures, 'valid.json'), 'utf8'),
+);
+
+let folder: string;
+let opened: OpenDataset[];
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'sparchc-'));
+  opened = [];
+});
+
+afterEach(() => {
+  for (const dataset of opened) dataset.close();
+  rmSync(folder, { recursive: true });
+});
+
+async function open(train: string): Promise<OpenDataset> {
+  copyFileSync(join(fixtures, train), join(folder, 'shd_train.h5'));
+  copyFileSync(join(fixtures, 'valid.h5'), join(folder, 'shd_test.h5'));
+  return openFolder();
+}
+
+async function openFolder(path = folder): Promise<OpenDataset> {
+  const dataset = await shd.open({ folder: path });
+  opened.push(dataset);
+  return dataset;
+}
+
+/** `code: message` of the error, with the folder's own name left out. */
+async function errorOf(promise: Promise<unknown>): Promise<string> {
+  const error = await promise.then(
+    () => null,
+    (e: unknown) => e,
+  );
+  expect(error).toBeInstanceOf(UserError);
+  const { diagnostic, exitCode } = error as UserError;
+  expect(exitCode).toBe(1);
+  return `${diagnostic.code}: ${diagnostic.message.replaceAll(folder, 'DIR')}`;
+}
+
+const readAll = async (dataset: OpenDataset) =>
+  (await dataset.splits.train!.read(valid.labels.map((_, i) => i))) as SpikeSample[];
+const readError = async (train: string) => errorOf(open(train).then(readAll));
+
+describe('whole files', () => {
+  test.each([
+    ['valid.h5', Float32Array],
+    ['validFloat32.h5', Float32Array],
+    ['validFloat64.h5', Float64Array],
+    ['validBigEndian.h5', Float32Array],
+  ])('%s', async (file, type) => {
+    const dataset = await open(file);
+    const { labels, speakers } = dataset.splits.train!;
+    expect(Array.from(labels)).toEqual(valid.labels);
+    expect(Array.from(speakers!)).toEqual(valid.speakers);
+    const samples = await readAll(dataset);
+    expect(samples.every((s) => s.times instanceof type)).toBe(true);
+    expect(samples.map((s) => Array.from(s.times))).toEqual(valid.times);
+    expect(samples.map((s) => Array.from(s.units))).toEqual(valid.units);
+  });
+
+  test('samples come in the order asked for, as often as asked for', async () => {
+    const dataset = await open('valid.h5');
+    const samples = (await dataset.splits.train!.read([7, 0, 5, 7])) as SpikeSample[];
+    expect(samples.map((s) => Array.from(s.units))).toEqual([7, 0, 5, 7].map((i) => valid.units[i]));
+  });
+
+  test('speakers may be unknown', async () => {
+    const dataset = await open('noSpeakers.h5');
+    expect(dataset.splits.train!.speakers).toBeNull();
+    expect(dataset.splits.test!.speakers).not.toBeNull();
+  });
+
+  test('ssc brings its own validation split', async () => {
+    for (const split of ['train', 'valid', 'test'])
+      copyFileSync(join(fixtures, 'valid.h5'), join(folder, `ssc_${split}.h5`));
+    const dataset = await ssc.open({ folder });
+    opened.push(dataset);
+    expect(Object.keys(dataset.splits)).toEqual(['train', 'validation', 'test']);
+  });
+});
+
+describe('missing files', () => {
+  test('folder', async () => {
+    expect(await errorOf(openFolder(join(folder, 'none')))).toMatchInlineSnapshot(
+      `"SP701: folder "DIR/none" does not exist; shd reads "shd_train.h5" and "shd_test.h5", which can be downloaded from https://zenkelab.org/datasets/"`,
+    );
+  });
+
+  test('a file instead of a folder', async () => {
+    const file = join(folder, 'shd_train.h5');
+    writeFileSync(file, 'x');
+    expect(await errorOf(openFolder(file))).toMatchInlineSnapshot(
+      `"SP701: "DIR/shd_train.h5" is a file, but "folder" must name the folder it is in; shd reads "shd_train.h5" and "shd_test.h5", which can be downloaded from https://zenkelab.org/datasets/"`,
+    );
+  });
+
+  test('file', async () => {
+    expect(await errorOf(openFolder())).toMatchInlineSnapshot(
+      `"SP701: file "DIR/shd_train.h5" does not exist; shd reads "shd_train.h5" and "shd_test.h5", which can be downloaded from https://zenkelab.org/datasets/"`,
+    );
+  });
+
+  test('one of the files', async () => {
+    copyFileSync(join(fixtures, 'valid.h5'), join(folder, 'shd_train.h5'));
+    expect(await errorOf(openFolder())).toMatchInlineSnapshot(
+      `"SP701: file "DIR/shd_test.h5" does not exist; shd reads "shd_train.h5" and "shd_test.h5", which can be downloaded from https://zenkelab.org/datasets/"`,
+    );
+  });
+
+  test('still compressed', async () => {
+    writeFileSync(join(folder, 'shd_train.h5.gz'), 'x');
+    expect(await errorOf(openFolder())).toMatchInlineSnapshot(
+      `"SP701: "DIR/shd_train.h5.gz" is still compressed: unpack it to "DIR/shd_train.h5""`,
+    );
+  });
+});
+
+describe('not a whole HDF5 file', () => {
+  const withContent = async (content: Uint8Array | string) => {
+    writeFileSync(join(folder, 'shd_train.h5'), content);
+    return errorOf(openFolder());
+  };
+  const whole = readFileSync(join(fixtures, 'valid.h5'));
+
+  test('empty', async () => {
+    expect(await withContent('')).toMatchInlineSnapshot(
+      `"SP702: "DIR/shd_train.h5" is empty; copy or download it again"`,
+    );
+  });
+
+  test('something else', async () => {
+    expect(await withContent('<html>404</html>\n'.repeat(100))).toMatchInlineSnapshot(
+      `"SP702: "DIR/shd_train.h5" is not an HDF5 file"`,
+    );
+  });
+
+  test('truncated', async () => {
+    expect(await withContent(whole.subarray(0, 5000))).toMatchInlineSnapshot(
+      `"SP702: "DIR/shd_train.h5" is truncated; copy or download it again"`,
+    );
+  });
+
+  test('cut within the header', async () => {
+    expect(await withContent(whole.subarray(0, 20))).toMatchInlineSnapshot(
+      `"SP702: "DIR/shd_train.h5" is damaged: HDF5 cannot open it; copy or download it again"`,
+    );
+  });
+
+  test('a folder', async () => {
+    mkdirSync(join(folder, 'shd_train.h5'));
+    expect(await errorOf(openFolder())).toMatchInlineSnapshot(
+      `"SP702: "DIR/shd_train.h5" is damaged: HDF5 cannot open it; copy or download it again"`,
+    );
+  });
+
+  test('damaged inside', async () => {
+    const damaged = Buffer.from(whole);
+    damaged.fill(0xaa, damaged.indexOf('GCOL'), damaged.indexOf('GCOL') + 4);
+    writeFileSync(join(folder, 'shd_train.h5'), damaged);
+    copyFileSync(join(fixtures, 'valid.h5'), join(folder, 'shd_test.h5'));
+    expect(await errorOf(openFolder().then(readAll))).toMatchInlineSnapshot(
+      `"SP707: sample 0 of "DIR/shd_train.h5" cannot be read; the file is damaged: copy or download it again"`,
+    );
+  });
+});
+
+describe('another layout', () => {
+  test.each([
+    'noUnits.h5',
+    'noLabels.h5',
+    'labelOutOfRange.h5',
+    'unitOutOfRange.h5',
+    'fewerLabels.h5',
+    'fewerSpeakers.h5',
+    'unequalSample.h5',
+    'noSamples.h5',
+    'integerTimes.h5',
+    'fixedLength.h5',
+    'realLabels.h5',
+  ])('%s', async (file) => {
+    expect(await readError(file)).toMatchSnapshot();
+  });
+});
