@@ -1,5 +1,5 @@
 import { Command } from 'commander';
-import { selectTarget } from '../targets/select.ts';
+import { selectTarget, targetNames } from '../targets/select.ts';
 import { versions } from '../train/versions.ts';
 import { type OutputOptions, withOutput } from './options.ts';
 import { Output } from './output.ts';
@@ -18,8 +18,6 @@ Examples:
   sparchc doctor
   sparchc doctor --json            to go with a report of a mistake`;
 
-const TARGETS = ['tfjs/tensorflow', 'tfjs/wasm', 'tfjs/cpu', 'reference', 'auto'];
-
 interface Finding {
   readonly target: string;
   readonly works: boolean;
@@ -31,7 +29,7 @@ async function doctor(options: OutputOptions): Promise<void> {
   const output = new Output(options);
   const packages = versions();
   const findings: Finding[] = [];
-  for (const target of TARGETS) findings.push(await examine(target));
+  for (const target of targetNames) findings.push(await examine(target));
   output.say(table([['package', 'version'], ...Object.entries(packages)]));
   output.say('');
   output.say(table([['target', 'works', 'why'], ...findings.map((f) => [f.target, f.works ? 'yes' : 'no', f.detail])]));

@@ -1,4 +1,5 @@
 import { type Command, Option } from 'commander';
+import { targetNames } from '../targets/select.ts';
 
 /** Options that several commands share. */
 export interface OutputOptions {
@@ -20,10 +21,7 @@ export function withSet(command: Command): Command {
 }
 
 export function withTarget(command: Command): Command {
-  return command.option(
-    '--target <name>',
-    'what computes: auto, tfjs, tfjs/tensorflow, tfjs/wasm, tfjs/cpu or reference (default: auto)',
-  );
+  return command.option('--target <name>', `what computes: ${targetNames.join(', ')} (default: auto)`);
 }
 
 export function withOutput(command: Command): Command {
