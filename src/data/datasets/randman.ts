@@ -11,7 +11,7 @@ const BELOW_ONE = 1 - 2 ** -20;
 
 const params = {
   classes: { type: 'integer', min: 2, default: 10, description: 'number of classes, each a random smooth manifold' },
-  units: { type: 'integer', min: 1, max: 65535, default: 50, description: 'number of input units' },
+  units: { type: 'integer', min: 1, max: 65535, default: 40, description: 'number of input units' },
   dim: { type: 'integer', min: 1, default: 1, description: 'dimension of the manifolds' },
   alpha: {
     type: 'number',
@@ -25,7 +25,7 @@ const params = {
     unit: 's',
     min: 0,
     exclusive: true,
-    default: 0.05,
+    default: 0.015,
     description: 'spikes lie in [0, duration)',
   },
   jitter: {
@@ -35,9 +35,9 @@ const params = {
     default: 0,
     description: 'standard deviation of noise on spike times',
   },
-  train: { type: 'integer', min: 1, default: 1500, description: 'training samples' },
-  validation: { type: 'integer', min: 0, default: 300, description: 'validation samples' },
-  test: { type: 'integer', min: 1, default: 500, description: 'test samples' },
+  train: { type: 'integer', min: 1, default: 1600, description: 'training samples' },
+  validation: { type: 'integer', min: 0, default: 400, description: 'validation samples' },
+  test: { type: 'integer', min: 1, default: 400, description: 'test samples' },
   seed: { type: 'integer', min: 0, default: 1, description: 'the task: manifolds and samples' },
 } as const;
 
@@ -48,6 +48,8 @@ const params = {
  *
  * Spike time of a unit at x in [0, 1]^dim: prod_d sum_n a n^-alpha sin(2 pi ((n - 1) x_d b + c)), with a, b, c uniform
  * in [0, 1) and a = 0 for the constant term, standardised to [0, duration).
+ *
+ * A window of `bin` that is longer than `duration` leaves a network time to decide after the last spike.
  */
 export const randman = defineDataset({
   name: 'randman',
