@@ -89,7 +89,8 @@ class DataWorker {
 
   constructor(input: WorkerInput, span: Span | undefined) {
     this.span = span;
-    this.worker = new Worker(workerFile(), { workerData: input });
+    // The flags of this process, such as --input-type, are not the worker's.
+    this.worker = new Worker(workerFile(), { workerData: input, execArgv: [] });
     this.worker.on('error', (error) => this.fail(error));
     this.worker.on('exit', () => this.fail(new Error('the data pipeline is closed')));
   }
