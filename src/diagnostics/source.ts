@@ -3,6 +3,8 @@ export interface Source {
   /** What messages call it: a path as the user gave it, or `--set`. */
   readonly name: string;
   readonly text: string;
+  /** What relative paths in it are relative to; absent for texts that name no files. */
+  readonly folder?: string;
 }
 
 /** A half-open range of UTF-16 offsets into a source. */

@@ -76,7 +76,8 @@ function simplify(prim: Prim, args: readonly Atom[]): Atom | null {
     case 'div':
       return isLit(b, 1) ? a : isLit(a, 0) ? a : null;
     case 'select':
-      return a.kind === 'lit' ? (a.value !== 0 ? b : args[2]) : null;
+      if (a.kind === 'lit') return a.value !== 0 ? b : args[2];
+      return typeOf(a).set === 'spike' && isLit(b, 1) && isLit(args[2], 0) ? a : null;
     default:
       return null;
   }

@@ -1,4 +1,5 @@
 import type { Reporter } from '../diagnostics/diagnostic.ts';
+import type { Span } from '../diagnostics/source.ts';
 import { suggestion } from '../diagnostics/suggest.ts';
 import type {
   FiringRateRegularizer,
@@ -26,7 +27,8 @@ export interface GraphContext {
   readonly input: { readonly features: number; readonly set: ValueSet; readonly stepDuration: number | null };
   readonly classes: number;
   /** For models without a pool: the loss at every step, or of the pooled sequence. */
-  readonly lossPool: 'steps' | string;
+  readonly lossPool: string;
+  readonly lossPoolSpan?: Span;
   readonly regularizer: FiringRateRegularizer | null;
 }
 
@@ -305,6 +307,11 @@ class GraphLowering {
     }
     const prediction = output.type.time ? this.pooledPrediction(output, last) : output;
     if (!prediction) return null;
+    if (!output.type.time && this.context.lossPool !== 'steps') {
+      const message = `the model ends in the pool or layer "${last.name}", so the loss needs no pool; remove it`;
+      this.reporter.error('SP457', message, this.context.lossPoolSpan);
+      return null;
+    }
     const perStep = output.type.time && this.context.lossPool === 'steps';
     return {
       name,
@@ -320,7 +327,13 @@ class GraphLowering {
 
   /** Class scores of a model that gives a sequence: pooled as the loss asks, otherwise the mean over time. */
   private pooledPrediction(output: GraphNode, last: LayerConfig): GraphNode | null {
-    const type = this.context.lossPool === 'steps' ? 'mean' : this.context.lossPool;
+    const { library, lossPool, lossPoolSpan } = this.context;
+    const type = lossPool === 'steps' ? 'mean' : lossPool;
+    if (!library.pools.has(type)) {
+      const hint = suggestion(type, ['steps', ...library.pools.keys()]);
+      this.reporter.error('SP458', `there is no pool "${type}" for the loss; ${hint}`, lossPoolSpan);
+      return null;
+    }
     const layer: LayerConfig = { ...last, name: `${last.name}.${type}`, type, size: null, consts: {} };
     const step = this.stepOf(layer);
     return step && this.pool(layer, step, output);

@@ -129,6 +129,20 @@ export const regularizers: readonly Definition[] = [
   },
 ];
 
+export const losses: readonly Definition[] = [
+  {
+    name: 'cross_entropy',
+    description: 'cross-entropy of the class scores',
+    params: {
+      pool: {
+        type: 'string',
+        description: 'for models that end in a sequence: "steps" for the loss at every step, or the pool that makes scores of it',
+        default: 'steps',
+      },
+    },
+  },
+];
+
 /** The definition a resolved call names; the spec's validation has made sure that there is one. */
 export function definitionNamed<D extends Definition>(definitions: readonly D[], name: string): D {
   const found = definitions.find((d) => d.name === name);

@@ -1,0 +1,124 @@
+import { createHash } from 'node:crypto';
+import { basename } from 'node:path';
+import { describePipeline, type PipelineInfo } from './data/describe.ts';
+import { type Diagnostic, Reporter } from './diagnostics/diagnostic.ts';
+import type { Source, Span } from './diagnostics/source.ts';
+import type { Graph } from './ir/graph.ts';
+import { verifyGraph } from './ir/verify.ts';
+import { buildGraph } from './passes/buildGraph.ts';
+import { extendLibrary, type Library, standardLibrary } from './passes/library.ts';
+import type { Experiment } from './spec/experiment.ts';
+import { expandSpec, loadSpec } from './spec/load.ts';
+import { printResolved } from './spec/printResolved.ts';
+import { resolveTree } from './spec/resolve.ts';
+import { get, type ListTree, type MapTree } from './spec/tree.ts';
+import { validateTree } from './spec/validate.ts';
+
+/**
+ * The driver, phase by phase: load (YAML and DSL text to one tree) -> validate (schema) -> resolve (defaults) ->
+ * describe the data -> lower neurons and network to the Graph -> verify.
+ */
+export interface Compiled {
+  readonly experiment: Experiment;
+  /** What the data pipeline delivers, known without opening any file. */
+  readonly data: PipelineInfo;
+  readonly graph: Graph;
+  readonly library: Library;
+  /** The experiment as a spec of its own, with absolute paths. */
+  readonly resolvedYaml: string;
+  /** Of the resolved spec with paths reduced to their last part, so that it does not depend on the machine. */
+  readonly specSha256: string;
+  readonly warnings: readonly Diagnostic[];
+}
+
+export interface CompileSpecOptions {
+  /** Overrides, each `path=value`. */
+  readonly sets?: readonly string[];
+}
+
+/**
+ * Compiles a spec file.
+ *
+ * @throws CompileError with everything that is wrong with it.
+ * @throws UserError where the file cannot be read.
+ */
+export function compileSpec(path: string, { sets = [] }: CompileSpecOptions = {}): Compiled {
+  const reporter = new Reporter();
+  return compileTree(loadSpec(path, sets, reporter), reporter);
+}
+
+/** Compiles a spec that is already in memory; relative paths in it are relative to `source.folder`. */
+export function compileSource(source: Source, { sets = [] }: CompileSpecOptions = {}): Compiled {
+  const reporter = new Reporter();
+  return compileTree(expandSpec(source, sets, reporter), reporter);
+}
+
+function compileTree(tree: MapTree | null, reporter: Reporter): Compiled {
+  if (tree) validateTree(tree, reporter);
+  reporter.throwIfFailed();
+  const spec = tree as MapTree;
+
+  const described: { info: PipelineInfo | null } = { info: null };
+  const experiment = resolveTree(
+    spec,
+    (data) => {
+      described.info = describeData(data, spec, reporter);
+      return described.info?.classes ?? null;
+    },
+    reporter,
+  );
+  const library = extendLibrary(standardLibrary(), experiment.definitions, reporter);
+  reporter.throwIfFailed();
+  const data = described.info as PipelineInfo;
+
+  const graph = buildGraph(
+    experiment.model,
+    {
+      name: experiment.name,
+      library,
+      input: data,
+      classes: data.classes,
+      lossPool: experiment.lossPool,
+      lossPoolSpan: get(spec, 'train', 'loss', 'pool')?.span,
+      regularizer: experiment.regularizer,
+    },
+    reporter,
+  );
+  reporter.throwIfFailed();
+  verifyGraph(graph as Graph);
+  return {
+    experiment,
+    data,
+    graph: graph as Graph,
+    library,
+    resolvedYaml: printResolved(experiment),
+    specSha256: hashOf(experiment),
+    warnings: reporter.diagnostics,
+  };
+}
+
+function describeData(data: Experiment['data'], spec: MapTree, reporter: Reporter): PipelineInfo | null {
+  const described = describePipeline(data);
+  if (!('error' in described)) return described;
+  reporter.error('SP456', described.error, stepSpan(spec, described.step));
+  return null;
+}
+
+/** Step 0 of the data pipeline is the source, step k the k-th transform. */
+function stepSpan(spec: MapTree, step: number): Span | undefined {
+  if (step === 0) return get(spec, 'data', 'source', 'type')?.span;
+  return get((get(spec, 'data', 'transforms') as ListTree).items[step - 1], 'type')?.span;
+}
+
+function hashOf(experiment: Experiment): string {
+  const { source } = experiment.data;
+  const params = Object.entries(source.params).map(([key, value]) => [
+    key,
+    typeof value === 'string' ? basename(value) : value,
+  ]);
+  const portable = {
+    ...experiment,
+    data: { ...experiment.data, source: { ...source, params: Object.fromEntries(params) } },
+  };
+  return createHash('sha256').update(printResolved(portable)).digest('hex');
+}

@@ -1,0 +1,59 @@
+import { stringify } from 'yaml';
+import type { Call } from '../data/config.ts';
+import type { LayerConfig } from '../passes/model.ts';
+import type { Experiment } from './experiment.ts';
+
+/**
+ * The experiment as a spec of its own, every default written out: it gives the same experiment when it is read again,
+ * from any folder, so neurons from files are included.
+ */
+export function printResolved(experiment: Experiment): string {
+  const { name, seed, definitions, data, model, train } = experiment;
+  const own = definitions.map((d) => d.text.trimEnd()).join('\n\n');
+  const spec = {
+    sparchc: 1,
+    name,
+    seed,
+    ...(own && { define: `${own}\n` }),
+    data: {
+      source: plainCall(data.source),
+      transforms: data.transforms.map(plainCall),
+      validation: plainCall(data.validation),
+    },
+    model: { layers: model.layers.map(plainLayer) },
+    train: {
+      epochs: train.epochs,
+      batch: train.batch,
+      optimizer: plainCall(train.optimizer),
+      schedule: plainCall(train.schedule),
+      loss: { type: 'cross_entropy', pool: experiment.lossPool },
+      regularizer: experiment.regularizer ? { type: 'firing_rate', ...experiment.regularizer } : 'none',
+      clip_norm: train.clipNorm,
+      early_stopping: train.earlyStopping,
+      checkpoint_every: train.checkpointEvery,
+    },
+  };
+  return stringify(spec, { lineWidth: 0 });
+}
+
+function plainCall(call: Call): Record<string, unknown> {
+  return { type: call.type, ...call.params };
+}
+
+function plainLayer(layer: LayerConfig): Record<string, unknown> {
+  const { name, type, from, size, norm, dropout, bias, bidirectional, surrogate, operation, consts } = layer;
+  if (operation) return { name, type, from, operation };
+  if (size === null) return { name, type, from, ...consts };
+  return {
+    name,
+    type,
+    from,
+    size,
+    norm,
+    dropout,
+    bias,
+    bidirectional,
+    ...(surrogate && { surrogate: { type: surrogate.name, args: surrogate.args } }),
+    ...consts,
+  };
+}

@@ -1,0 +1,173 @@
+import { Ajv, type ErrorObject } from 'ajv';
+import type { Reporter } from '../diagnostics/diagnostic.ts';
+import type { Span } from '../diagnostics/source.ts';
+import { oneOf, suggestion } from '../diagnostics/suggest.ts';
+import { splitNumber, units } from '../syntax/quantity.ts';
+import { experimentSchema } from './schema.ts';
+import { find, type MapTree, type Tree, toPlain } from './tree.ts';
+
+interface QuantityBounds {
+  readonly unit?: 's' | 'Hz';
+  readonly min?: number;
+  readonly max?: number;
+  readonly exclusive?: boolean;
+}
+
+const ajv = new Ajv({ allErrors: true, strict: false, verbose: true });
+ajv.addKeyword({ keyword: 'quantity', validate: isQuantity, errors: false });
+const validate = ajv.compile(experimentSchema(false));
+
+/** Checks an expanded spec against the schema; every mistake is reported at the key or value it is about (SP2xx). */
+export function validateTree(tree: MapTree, reporter: Reporter): void {
+  if (validate(toPlain(tree))) return;
+  for (const error of validate.errors ?? []) {
+    // What `if` says was said by the keywords inside it.
+    if (error.keyword !== 'if') report(error, tree, reporter);
+  }
+}
+
+function report(error: ErrorObject, tree: MapTree, reporter: Reporter): void {
+  const path = error.instancePath.split('/').slice(1).map(unescapePointer);
+  const at = locate(tree, path);
+  const name = describe(path);
+  const written = JSON.stringify(error.data);
+  switch (error.keyword) {
+    case 'additionalProperties': {
+      const key = error.params.additionalProperty as string;
+      const known = Object.keys(error.parentSchema?.properties ?? {});
+      const place = path.length > 0 ? ` in ${name}` : '';
+      return reporter.error(
+        'SP201',
+        `unknown key "${key}"${place}; ${suggestion(key, known)}`,
+        find(at.tree, key)?.keySpan,
+      );
+    }
+    case 'required': {
+      const key = error.params.missingProperty as string;
+      const meaning = error.parentSchema?.properties?.[key]?.description;
+      const what = path.length > 0 ? `${name} needs` : 'a spec needs';
+      return reporter.error('SP202', `${what} "${key}"${meaning ? `: ${meaning}` : ''}`, at.keySpan ?? head(at.tree));
+    }
+    case 'type': {
+      const types = [error.params.type].flat().filter((t) => t !== 'null');
+      return reporter.error(
+        'SP203',
+        `${name} must be ${types.map(article).join(' or ')}, not ${shown(at.tree, written)}`,
+        head(at.tree),
+      );
+    }
+    case 'enum':
+    case 'const': {
+      const allowed = (error.params.allowedValues ?? [error.params.allowedValue]) as unknown[];
+      const names = allowed.filter((v) => typeof v === 'string') as string[];
+      const hint =
+        names.length > 0 && typeof error.data === 'string'
+          ? suggestion(error.data, names)
+          : `use ${allowedList(allowed)}`;
+      return reporter.error('SP204', `${name} cannot be ${shown(at.tree, written)}; ${hint}`, head(at.tree));
+    }
+    case 'minimum':
+      return reporter.error('SP205', `${name} must be at least ${error.params.limit}, not ${written}`, at.tree.span);
+    case 'maximum':
+      return reporter.error('SP205', `${name} must be at most ${error.params.limit}, not ${written}`, at.tree.span);
+    case 'exclusiveMinimum':
+      return reporter.error(
+        'SP205',
+        `${name} must be greater than ${error.params.limit}, not ${written}`,
+        at.tree.span,
+      );
+    case 'exclusiveMaximum':
+      return reporter.error('SP205', `${name} must be less than ${error.params.limit}, not ${written}`, at.tree.span);
+    case 'minItems':
+      return reporter.error('SP206', `${name} must have at least ${error.params.limit} entry`, at.tree.span);
+    case 'pattern':
+      return reporter.error(
+        'SP207',
+        `${name} must consist of letters, digits, "_", "-" and ".", not be ${written}`,
+        at.tree.span,
+      );
+    case 'quantity':
+      return reporter.error(
+        'SP208',
+        `${name} ${quantityProblem(error.schema as QuantityBounds, error.data)}`,
+        at.tree.span,
+      );
+    default:
+      return reporter.error('SP200', `${name} ${error.message}`, head(at.tree));
+  }
+}
+
+function locate(tree: Tree, path: readonly string[]): { tree: Tree; keySpan?: Span } {
+  let at: { tree: Tree; keySpan?: Span } = { tree };
+  for (const key of path) {
+    if (at.tree.kind === 'list') at = { tree: at.tree.items[Number(key)] };
+    else {
+      const found = find(at.tree, key);
+      if (!found) return at;
+      at = { tree: found.value, keySpan: found.keySpan };
+    }
+  }
+  return at;
+}
+
+/** Whole sections would fill a code frame: point at where they begin. */
+function head(tree: Tree): Span {
+  if (tree.kind === 'scalar') return tree.span;
+  const first = tree.kind === 'map' ? tree.entries[0]?.keySpan : tree.items[0]?.span;
+  return first ?? tree.span;
+}
+
+function describe(path: readonly string[]): string {
+  return path.length === 0 ? 'the spec' : `"${path.join('.')}"`;
+}
+
+function shown(tree: Tree, written: string): string {
+  return { scalar: written, list: 'a list', map: 'a section' }[tree.kind];
+}
+
+function article(type: string): string {
+  const names: Record<string, string> = {
+    integer: 'a whole number',
+    number: 'a number',
+    string: 'a text',
+    boolean: 'true or false',
+    object: 'a section with keys',
+    array: 'a list',
+  };
+  return names[type] ?? type;
+}
+
+function allowedList(values: readonly unknown[]): string {
+  return values.every((v) => typeof v === 'string') ? oneOf(values as string[]) : values.map(String).join(', ');
+}
+
+function unescapePointer(part: string): string {
+  return part.replaceAll('~1', '/').replaceAll('~0', '~');
+}
+
+// Quantities
+
+function isQuantity(schema: QuantityBounds, data: unknown): boolean {
+  return quantityProblem(schema, data) === null;
+}
+
+/** What is wrong with a number that may carry a unit, or null. */
+function quantityProblem({ unit, min, max, exclusive }: QuantityBounds, data: unknown): string | null {
+  const example = unit === 'Hz' ? '16kHz' : unit === 's' ? '1.4s' : '0.5';
+  const { si, unit: written } = typeof data === 'string' ? splitNumber(data) : { si: data as number, unit: '' };
+  if ((typeof data !== 'number' && typeof data !== 'string') || !Number.isFinite(si)) {
+    return `must be a number such as ${example}, not ${JSON.stringify(data)}`;
+  }
+  const allowed = Object.keys(units).filter((u) => !unit || units[u].dimension === unit);
+  if (written !== '' && !allowed.includes(written)) {
+    return `cannot be in "${written}"; ${suggestion(written, allowed)}`;
+  }
+  const unitText = unit ? ` ${unit}` : '';
+  if (min !== undefined && (si < min || (exclusive && si === min))) {
+    return `must be ${exclusive ? 'greater than' : 'at least'} ${min}${unitText}, not ${data}`;
+  }
+  if (max !== undefined && (si > max || (exclusive && si === max))) {
+    return `must be ${exclusive ? 'less than' : 'at most'} ${max}${unitText}, not ${data}`;
+  }
+  return null;
+}
