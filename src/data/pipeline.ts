@@ -5,7 +5,7 @@ import type { Batch } from './batch.ts';
 import type { DataConfig } from './config.ts';
 import type { SplitName } from './definition.ts';
 import type { PipelineInfo } from './describe.ts';
-import type { EpochRequest, LoadedBatch, LoaderOptions, SplitInfo } from './loader.ts';
+import type { EpochRequest, LoadedBatch, LoaderInfo, SplitInfo } from './loader.ts';
 import type { Failure, OpenReply, StreamReply, StreamRequest, WorkerInput } from './protocol.ts';
 
 export { describePipeline, type PipelineError, type PipelineInfo } from './describe.ts';
@@ -57,7 +57,7 @@ export interface DataPipeline {
  */
 export async function openPipeline(config: DataConfig, options: PipelineOptions): Promise<DataPipeline> {
   const { batch, seed, ahead = 4, span } = options;
-  const worker = new DataWorker({ config, options: { batch, seed } satisfies LoaderOptions }, span);
+  const worker = new DataWorker({ config, options: { batch, seed } }, span);
   const { pipeline: info, splits, warnings } = await worker.opened();
   const counters = { train: newCounters(), validation: newCounters(), test: newCounters() };
 
@@ -95,7 +95,7 @@ class DataWorker {
     this.worker.on('exit', () => this.fail(new Error('the data pipeline is closed')));
   }
 
-  opened(): Promise<LoaderInfoReply> {
+  opened(): Promise<LoaderInfo> {
     return new Promise((resolve, reject) => {
       this.worker.once('error', reject);
       this.worker.once('message', (reply: OpenReply) => {
@@ -141,12 +141,11 @@ class DataWorker {
   }
 }
 
-type LoaderInfoReply = Extract<OpenReply, { kind: 'opened' }>['info'];
-
 /** Receives from a port, in order, one message at a time; keeps the process alive only while waiting. */
 class Inbox<T> {
   private readonly port: MessagePort;
   private readonly arrived: T[] = [];
+  private failure: Error | null = null;
   private waiting: { resolve(message: T): void; reject(error: Error): void } | null = null;
 
   constructor(port: MessagePort) {
@@ -162,13 +161,16 @@ class Inbox<T> {
     // What arrived while this thread was busy is there at once, without a turn of the event loop.
     const queued = this.arrived.shift() ?? (receiveMessageOnPort(this.port)?.message as T | undefined);
     if (queued !== undefined) return Promise.resolve(queued);
+    if (this.failure) return Promise.reject(this.failure);
     this.port.ref();
     return new Promise((resolve, reject) => {
       this.waiting = { resolve, reject };
     });
   }
 
+  /** No more messages will come. */
   fail(error: Error): void {
+    this.failure = error;
     if (this.waiting) this.settle().reject(error);
   }
 

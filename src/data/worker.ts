@@ -1,8 +1,7 @@
-import { setImmediate } from 'node:timers/promises';
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
-import type { Batch } from './batch.ts';
-import { type Loader, openLoader } from './loader.ts';
-import { type OpenReply, type StreamReply, type StreamRequest, toFailure, type WorkerInput } from './protocol.ts';
+import { openLoader } from './loader.ts';
+import { type OpenReply, type StreamRequest, toFailure, type WorkerInput } from './protocol.ts';
+import { serve } from './serve.ts';
 
 /** The thread that reads, bins and batches ahead of training: see `pipeline.ts`. */
 const { config, options } = workerData as WorkerInput;
@@ -14,57 +13,4 @@ try {
   parent.postMessage({ kind: 'opened', info: loader.info } satisfies OpenReply);
 } catch (error) {
   parent.postMessage(toFailure(error) satisfies OpenReply);
-}
-
-/** Sends an epoch's batches while there is credit, until the receiver closes the port. */
-async function serve(loader: Loader, { request, credit, port }: StreamRequest): Promise<void> {
-  const gate = new Gate(port, credit);
-  const send = (reply: StreamReply, batch?: Batch) => port.postMessage(reply, batch ? buffersOf(batch) : []);
-  try {
-    if (!(await gate.pass())) return;
-    for await (const loaded of loader.batches(request)) {
-      send({ kind: 'batch', loaded }, loaded.batch);
-      if (!(await gate.pass())) return;
-    }
-    send({ kind: 'end' });
-  } catch (error) {
-    send(toFailure(error));
-  }
-}
-
-/** Counts the batches that may still be sent. */
-class Gate {
-  private credit: number;
-  private closed = false;
-  private wake = () => {};
-
-  constructor(port: MessagePort, credit: number) {
-    this.credit = credit;
-    port.on('message', () => {
-      this.credit++;
-      this.wake();
-    });
-    port.on('close', () => {
-      this.closed = true;
-      this.wake();
-    });
-  }
-
-  /** Waits for credit and takes one; false once the receiver is gone. */
-  async pass(): Promise<boolean> {
-    // Lets the messages in that arrived while a batch was made.
-    await setImmediate();
-    while (this.credit === 0 && !this.closed) {
-      await new Promise<void>((resolve) => {
-        this.wake = resolve;
-      });
-    }
-    this.credit--;
-    return !this.closed;
-  }
-}
-
-function buffersOf({ input, labels, samples, lengths }: Batch): ArrayBuffer[] {
-  const arrays = input.kind === 'events' ? [input.offsets, input.units, input.counts] : [input.values];
-  return [...arrays, labels, samples, ...(lengths ? [lengths] : [])].map((array) => array.buffer as ArrayBuffer);
 }

@@ -124,11 +124,11 @@ describe('batches', () => {
   });
 });
 
-test('batches are made while this thread is blocked, and no more than are wanted ahead', async () => {
+test('batches are made while this thread is blocked', async () => {
   const pipeline = await open(randmanConfig, { batch: 1, ahead: 3 });
   const iterator = pipeline.batches('train')[Symbol.asyncIterator]();
   await iterator.next();
-  block(300);
+  block(1000);
   let waiting = true;
   setImmediate(() => {
     waiting = false;
@@ -172,6 +172,14 @@ describe('errors', () => {
     const pipeline = await open();
     await pipeline.close();
     await expect(take(pipeline)).rejects.toThrow('closed');
+  });
+
+  test('closing between two batches', async () => {
+    const pipeline = await open();
+    const read = async () => {
+      for await (const _ of pipeline.batches('train')) await pipeline.close();
+    };
+    await expect(read()).rejects.toThrow('closed');
   });
 
   test('closing while a batch is awaited', async () => {
