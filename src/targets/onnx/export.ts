@@ -85,14 +85,19 @@ const allSteps = 2n ** 63n - 1n;
 function modelInputs(graph: Graph, parameters: ModelParameters): Input[] {
   const source = graph.nodes.find((node) => node.kind === 'source');
   if (!source) throw new Error(`graph "${graph.name}" has no source`);
-  const lengths = valueInfo('lengths', 'int64', ['batch_or_1'], 'valid time steps of each sample; default: all');
+  const lengths = valueInfo(
+    'lengths',
+    'int64',
+    [oneOrBatch('lengths')],
+    'valid time steps of each sample; default: all',
+  );
   return [
     { info: valueInfo('x', 'float32', ['batch', 'time', source.type.features]) },
     { info: lengths, defaultValue: int64Tensor('lengths', [1], [allSteps]) },
     ...populations(graph).flatMap((node) =>
       node.step.states.map(({ name }) => {
         const input = stateInput(node, name);
-        const shape = stateShape(node, 'batch_or_1');
+        const shape = stateShape(node, oneOrBatch(input));
         const values = parameters.values(node.initialStates[name]);
         const dims = shape.map((d) => (typeof d === 'number' ? d : 1));
         return {
@@ -102,6 +107,11 @@ function modelInputs(graph: Graph, parameters: ModelParameters): Input[] {
       }),
     ),
   ];
+}
+
+/** Each such dimension has its own name: onnxruntime takes those of one name for equal. */
+function oneOrBatch(input: string): string {
+  return `${input}.batch_or_1`;
 }
 
 interface Output {

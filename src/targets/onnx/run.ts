@@ -136,10 +136,11 @@ function toRuntime(tensor: TensorProto): Tensor {
   return values instanceof BigInt64Array ? new Tensor('int64', values, shape) : new Tensor('float32', values, shape);
 }
 
-async function createSession(bytes: Uint8Array, { threads }: OnnxOptions, path: string): Promise<InferenceSession> {
-  const errorsOnly = 3;
+async function createSession(bytes: Uint8Array, options: OnnxOptions, path: string): Promise<InferenceSession> {
+  const onePerCore = 0;
+  const intraOpNumThreads = options.threads ?? onePerCore;
   try {
-    return await InferenceSession.create(bytes, { intraOpNumThreads: threads, logSeverityLevel: errorsOnly });
+    return await InferenceSession.create(bytes, { intraOpNumThreads, logSeverityLevel: 3 });
   } catch (cause) {
     throw corrupt(path, cause);
   }

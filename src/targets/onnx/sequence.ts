@@ -72,11 +72,14 @@ function emitLoopBody(
 ): Subgraph {
   const scope = new Scope(outer.builder.subgraph(), outer);
   const { builder } = scope;
-  const floats = (name: Value) => valueInfo(name, 'float32', ['rows', features]);
+  const name = builder.name(`${step.name}_step`);
+  // onnxruntime takes dimensions of one name for equal, but loops over one and two directions have different rows.
+  const rows = `${name}.rows`;
+  const floats = (value: Value) => valueInfo(value, 'float32', [rows, features]);
   const received = [...schedule.carried.map(({ current }) => current), ...schedule.sliced].map((v) => {
-    const name = builder.name(`${v.name}_t`);
-    scope.bind(v, name);
-    return name;
+    const slice = builder.name(`${v.name}_t`);
+    scope.bind(v, slice);
+    return slice;
   });
   const valid = builder.name('valid_t');
   emitEquations(scope, schedule.loop);
@@ -85,10 +88,10 @@ function emitLoopBody(
   );
   const emitted = stacked.map((v) => builder.op('Identity', [scope.value(v)], `${v.name}_out`));
   return {
-    name: builder.name(`${step.name}_step`),
+    name,
     node: builder.nodes,
     initializer: [],
-    input: [...received.map(floats), valueInfo(valid, 'bool', ['rows', 1])],
+    input: [...received.map(floats), valueInfo(valid, 'bool', [rows, 1])],
     output: [...next, ...emitted].map(floats),
   };
 }

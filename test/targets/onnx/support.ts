@@ -6,6 +6,7 @@ import type { Batch } from '../../../src/data/batch.ts';
 import type { Graph } from '../../../src/ir/graph.ts';
 import { type ExportOptions, exportOnnx } from '../../../src/targets/onnx/export.ts';
 import { stateInput } from '../../../src/targets/onnx/population.ts';
+import { decodeModel, encodeModel, type Node, valueInfo } from '../../../src/targets/onnx/proto.ts';
 import { type OnnxModel, openOnnx } from '../../../src/targets/onnx/run.ts';
 import type { Tensors } from '../../../src/targets/target.ts';
 
@@ -71,4 +72,16 @@ export function stateRow(states: Tensors, graph: Graph, row: number, batch: numb
     }
   }
   return rows;
+}
+
+/** The exported model with one more output per layer: its activity, [time, batch, features], named `trace.LAYER`. */
+export function withTraces(bytes: Uint8Array, graph: Graph): Uint8Array {
+  const model = decodeModel(bytes);
+  for (const { layer, features } of graph.layers) {
+    const masked = model.graph.node.find((node) => node.output[0] === `${layer}.rate_masked`) as Node;
+    const output = [`trace.${layer}`];
+    model.graph.node.push({ name: output[0], opType: 'Identity', input: [masked.input[0]], output, attribute: [] });
+    model.graph.output.push(valueInfo(output[0], 'float32', ['time', 'batch', features]));
+  }
+  return encodeModel(model);
 }
