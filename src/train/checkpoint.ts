@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { Ajv } from 'ajv';
+import { Ajv, type ValidateFunction } from 'ajv';
 import { UserError } from '../diagnostics/diagnostic.ts';
 import type { Graph } from '../ir/graph.ts';
 import type { Tensors } from '../targets/target.ts';
@@ -119,7 +119,14 @@ const infoSchema = object({
     seconds: number,
   }),
 });
-const isInfo = new Ajv().compile<CheckpointInfo>(infoSchema);
+
+let compiledSchema: ValidateFunction<CheckpointInfo> | null = null;
+
+/** Compiled when it is first needed: that takes longer than all else at the start of the command line. */
+function isInfo(value: unknown): value is CheckpointInfo {
+  compiledSchema ??= new Ajv().compile<CheckpointInfo>(infoSchema);
+  return compiledSchema(value);
+}
 
 function parseInfo(text: string | undefined, path: string): CheckpointInfo {
   try {

@@ -136,7 +136,8 @@ export const losses: readonly Definition[] = [
     params: {
       pool: {
         type: 'string',
-        description: 'for models that end in a sequence: "steps" for the loss at every step, or the pool that makes scores of it',
+        description:
+          'for models that end in a sequence: "steps" for the loss at every step, or the pool that makes scores of it',
         default: 'steps',
       },
     },

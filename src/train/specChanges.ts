@@ -1,10 +1,11 @@
 import { readFile } from 'node:fs/promises';
+import { basename } from 'node:path';
 import { parse } from 'yaml';
 import { UserError } from '../diagnostics/diagnostic.ts';
 import type { RunFolder } from './runFolder.ts';
 
 /**
- * A resumed run must be the one in the folder: its spec may differ in `train.epochs` alone, which may grow.
+ * A resumed run must be the one in the folder: of its spec, only `train.epochs` may grow and the data may have moved.
  * Throws UserError SP822 where there is no run, SP823 where the spec has changed.
  */
 export async function requireSameRun(folder: RunFolder, resolvedYaml: string): Promise<void> {
@@ -16,7 +17,9 @@ export async function requireSameRun(folder: RunFolder, resolvedYaml: string): P
       exitCode: 2,
     });
   }
-  const changes = differences(await readSpec(folder.spec), parse(resolvedYaml)).filter((c) => !isMoreEpochs(c));
+  const changes = differences(await readSpec(folder.spec), parse(resolvedYaml)).filter(
+    (c) => !isMoreEpochs(c) && !isMovedData(c),
+  );
   if (changes.length === 0) return;
   const list = changes.map(({ path, before, after }) => `${path} was ${show(before)} and is ${show(after)}`);
   throw new UserError(
@@ -43,6 +46,12 @@ interface Change {
 
 function isMoreEpochs({ path, before, after }: Change): boolean {
   return path === 'train.epochs' && typeof before === 'number' && typeof after === 'number' && after > before;
+}
+
+/** A file or folder of the same name elsewhere; the spec's hash does not see it either. */
+function isMovedData({ path, before, after }: Change): boolean {
+  if (typeof before !== 'string' || typeof after !== 'string' || !path.startsWith('data.source.')) return false;
+  return before.includes('/') && basename(before) === basename(after);
 }
 
 /** Where two YAML documents differ, as paths to leaves. */

@@ -240,6 +240,15 @@ describe('the folder of a run', () => {
   });
 });
 
+it('a resumed run may find its data elsewhere', async () => {
+  const folder = new RunFolder(join(root, 'a'));
+  const specOn = (path: string, seed = 1) => stringify({ data: { source: { type: 'shd', folder: path, seed } } });
+  await folder.prepare(specOn('/old/shd'));
+  await requireSameRun(folder, specOn('/new/place/shd'));
+  await expect(requireSameRun(folder, specOn('/new/ssc'))).rejects.toThrow('data.source.folder was "/old/shd"');
+  await expect(requireSameRun(folder, specOn('/old/shd', 2))).rejects.toThrow('data.source.seed was 1 and is 2');
+});
+
 describe('divergence', () => {
   /** The fake target with a fault in one of its methods. */
   const faulty = (change: (model: CompiledModel) => Partial<CompiledModel>): Target => ({
