@@ -47,9 +47,9 @@ export class EqnBuilder {
   /** Emits the body of a function with its parameter replaced. */
   inline(fn: Fn, argument: Atom): Atom {
     const values = new Map<number, Atom>([[fn.parameter.id, argument]]);
-    const valueOf = (atom: Atom): Atom => (atom.kind === 'var' ? (values.get(atom.id) as Atom) : atom);
-    for (const eqn of fn.eqns) values.set(eqn.out.id, this.emit(eqn.prim, eqn.args.map(valueOf)));
-    return valueOf(fn.result);
+    const atomOf = (atom: Atom): Atom => (atom.kind === 'var' ? (values.get(atom.id) as Atom) : atom);
+    for (const eqn of fn.eqns) values.set(eqn.out.id, this.emit(eqn.prim, eqn.args.map(atomOf)));
+    return atomOf(fn.result);
   }
 }
 

@@ -20,12 +20,12 @@ export interface EvaluateOptions {
 /** Adds the value of every equation to `env`. */
 export function evaluate(eqns: readonly Eqn[], env: Env, dims: Dimensions, options: EvaluateOptions = {}): void {
   for (const eqn of eqns) {
-    const args = eqn.args.map((atom) => valueOf(atom, env));
+    const args = eqn.args.map((atom) => atomValue(atom, env));
     env.set(eqn.out.id, options.smoothSpikes && eqn.surrogate ? smoothSpike(eqn, env, dims) : compute(eqn, args, dims));
   }
 }
 
-export function valueOf(atom: Atom, env: Env): Float64Array {
+export function atomValue(atom: Atom, env: Env): Float64Array {
   if (atom.kind === 'lit') return Float64Array.of(atom.value);
   const value = env.get(atom.id);
   if (!value) throw new Error(`the variable "${atom.name}" (${atom.id}) has no value`);
@@ -34,7 +34,7 @@ export function valueOf(atom: Atom, env: Env): Float64Array {
 
 /** The value of an atom spread over [rows, features]. */
 export function overRows(atom: Atom, env: Env, dims: Dimensions): Float64Array {
-  const value = valueOf(atom, env);
+  const value = atomValue(atom, env);
   const { extent } = typeOf(atom);
   return Float64Array.from({ length: dims.rows * dims.features }, (_, i) => value[indexIn(extent, i, dims)]);
 }

@@ -109,9 +109,9 @@ function callSchema(place: CallPlace, allowText: boolean): Schema {
   };
   const described = { description: place.description, ...(place.default && { default: place.default }) };
   if (allowText) return { ...described, anyOf: [{ type: 'string', examples: names }, call] };
-  return place.optional
-    ? { ...described, if: { type: 'string' }, then: { enum: ['none', ...names] }, else: call } // biome-ignore lint/suspicious/noThenProperty: a keyword of JSON Schema
-    : { ...described, ...call };
+  if (!place.optional) return { ...described, ...call };
+  // biome-ignore lint/suspicious/noThenProperty: a keyword of JSON Schema
+  return { ...described, if: { type: 'string' }, then: { enum: ['none', ...names] }, else: call };
 }
 
 function definitionSchema(definition: Definition, forEditors: boolean): Schema {

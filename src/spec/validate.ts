@@ -1,5 +1,5 @@
 import { Ajv, type ErrorObject } from 'ajv';
-import type { Reporter } from '../diagnostics/diagnostic.ts';
+import type { Code, Diagnostic, Reporter } from '../diagnostics/diagnostic.ts';
 import type { Span } from '../diagnostics/source.ts';
 import { oneOf, suggestion } from '../diagnostics/suggest.ts';
 import { splitNumber, units } from '../syntax/quantity.ts';
@@ -22,11 +22,12 @@ export function validateTree(tree: MapTree, reporter: Reporter): void {
   if (validate(toPlain(tree))) return;
   for (const error of validate.errors ?? []) {
     // What `if` says was said by the keywords inside it.
-    if (error.keyword !== 'if') report(error, tree, reporter);
+    if (error.keyword !== 'if') reporter.diagnostics.push(explain(error, tree));
   }
 }
 
-function report(error: ErrorObject, tree: MapTree, reporter: Reporter): void {
+/** What is wrong, in a sentence, and where. */
+function explain(error: ErrorObject, tree: MapTree): Diagnostic {
   const path = error.instancePath.split('/').slice(1).map(unescapePointer);
   const at = locate(tree, path);
   const name = describe(path);
@@ -36,21 +37,17 @@ function report(error: ErrorObject, tree: MapTree, reporter: Reporter): void {
       const key = error.params.additionalProperty as string;
       const known = Object.keys(error.parentSchema?.properties ?? {});
       const place = path.length > 0 ? ` in ${name}` : '';
-      return reporter.error(
-        'SP201',
-        `unknown key "${key}"${place}; ${suggestion(key, known)}`,
-        find(at.tree, key)?.keySpan,
-      );
+      return problem('SP201', `unknown key "${key}"${place}; ${suggestion(key, known)}`, find(at.tree, key)?.keySpan);
     }
     case 'required': {
       const key = error.params.missingProperty as string;
       const meaning = error.parentSchema?.properties?.[key]?.description;
       const what = path.length > 0 ? `${name} needs` : 'a spec needs';
-      return reporter.error('SP202', `${what} "${key}"${meaning ? `: ${meaning}` : ''}`, at.keySpan ?? head(at.tree));
+      return problem('SP202', `${what} "${key}"${meaning ? `: ${meaning}` : ''}`, at.keySpan ?? head(at.tree));
     }
     case 'type': {
       const types = [error.params.type].flat().filter((t) => t !== 'null');
-      return reporter.error(
+      return problem(
         'SP203',
         `${name} must be ${types.map(article).join(' or ')}, not ${shown(at.tree, written)}`,
         head(at.tree),
@@ -64,37 +61,33 @@ function report(error: ErrorObject, tree: MapTree, reporter: Reporter): void {
         names.length > 0 && typeof error.data === 'string'
           ? suggestion(error.data, names)
           : `use ${allowedList(allowed)}`;
-      return reporter.error('SP204', `${name} cannot be ${shown(at.tree, written)}; ${hint}`, head(at.tree));
+      return problem('SP204', `${name} cannot be ${shown(at.tree, written)}; ${hint}`, head(at.tree));
     }
     case 'minimum':
-      return reporter.error('SP205', `${name} must be at least ${error.params.limit}, not ${written}`, at.tree.span);
+      return problem('SP205', `${name} must be at least ${error.params.limit}, not ${written}`, at.tree.span);
     case 'maximum':
-      return reporter.error('SP205', `${name} must be at most ${error.params.limit}, not ${written}`, at.tree.span);
+      return problem('SP205', `${name} must be at most ${error.params.limit}, not ${written}`, at.tree.span);
     case 'exclusiveMinimum':
-      return reporter.error(
-        'SP205',
-        `${name} must be greater than ${error.params.limit}, not ${written}`,
-        at.tree.span,
-      );
+      return problem('SP205', `${name} must be greater than ${error.params.limit}, not ${written}`, at.tree.span);
     case 'exclusiveMaximum':
-      return reporter.error('SP205', `${name} must be less than ${error.params.limit}, not ${written}`, at.tree.span);
+      return problem('SP205', `${name} must be less than ${error.params.limit}, not ${written}`, at.tree.span);
     case 'minItems':
-      return reporter.error('SP206', `${name} must have at least ${error.params.limit} entry`, at.tree.span);
+      return problem('SP206', `${name} must have at least ${error.params.limit} entry`, at.tree.span);
     case 'pattern':
-      return reporter.error(
+      return problem(
         'SP207',
         `${name} must consist of letters, digits, "_", "-" and ".", not be ${written}`,
         at.tree.span,
       );
     case 'quantity':
-      return reporter.error(
-        'SP208',
-        `${name} ${quantityProblem(error.schema as QuantityBounds, error.data)}`,
-        at.tree.span,
-      );
+      return problem('SP208', `${name} ${quantityProblem(error.schema as QuantityBounds, error.data)}`, at.tree.span);
     default:
-      return reporter.error('SP200', `${name} ${error.message}`, head(at.tree));
+      return problem('SP200', `${name} ${error.message}`, head(at.tree));
   }
+}
+
+function problem(code: Code, message: string, span: Span | undefined): Diagnostic {
+  return { code, severity: 'error', message, span };
 }
 
 function locate(tree: Tree, path: readonly string[]): { tree: Tree; keySpan?: Span } {

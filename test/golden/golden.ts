@@ -135,7 +135,7 @@ function goldenGraph(file: GoldenFile): Graph {
       library: standardLibrary(),
       input: { features: file.features, set: 'real', stepDuration: null },
       classes: outputSize,
-      lossPool: 'mean',
+      lossPool: 'steps',
       regularizer: r ? { min: r.fmin, max: r.fmax, factor: r.factor } : null,
     },
     reporter,

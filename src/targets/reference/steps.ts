@@ -1,4 +1,4 @@
-import { type Env, type EvaluateOptions, evaluate, overRows, valueOf } from '../../ir/evaluate.ts';
+import { atomValue, type Env, type EvaluateOptions, evaluate, overRows } from '../../ir/evaluate.ts';
 import type { PopulationNode, ReadoutNode } from '../../ir/graph.ts';
 import type { Step } from '../../ir/step.ts';
 import { differentiate } from '../../passes/differentiate.ts';
@@ -122,7 +122,7 @@ function runStep(
       evaluate(adjoint.prelude, totals, dims, options);
       for (const { parameter, value } of adjoint.gradients) {
         const total = gradient(context, keyOf(parameter));
-        const own = valueOf(value, totals);
+        const own = atomValue(value, totals);
         for (let k = 0; k < total.length; k++) total[k] += own.length === 1 ? own[0] : own[k];
       }
       return results;

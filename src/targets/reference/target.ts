@@ -109,9 +109,9 @@ class ReferenceModel implements CompiledModel {
     train: TrainRequest | null,
   ): Map<NodeId, Forward & { node: GraphNode }> {
     const done = new Map<NodeId, Forward & { node: GraphNode }>();
-    const valueOf = (id: NodeId) => done.get(id)!.value;
+    const nodeValue = (id: NodeId) => done.get(id)!.value;
     for (const node of this.graph.nodes) {
-      done.set(node.id, { node, ...this.forwardNode(node, batch, request, context, train, valueOf) });
+      done.set(node.id, { node, ...this.forwardNode(node, batch, request, context, train, nodeValue) });
     }
     return done;
   }
@@ -122,32 +122,32 @@ class ReferenceModel implements CompiledModel {
     request: ForwardRequest,
     context: Context,
     train: TrainRequest | null,
-    valueOf: (id: NodeId) => Sequence,
+    nodeValue: (id: NodeId) => Sequence,
   ): Forward {
     switch (node.kind) {
       case 'source':
         return { value: Sequence.fromBatch(batch), backward: () => [] };
       case 'projection':
-        return projection(node, valueOf(node.input), context);
+        return projection(node, nodeValue(node.input), context);
       case 'population':
         return population(
           node,
-          node.inputs.map(valueOf),
+          node.inputs.map(nodeValue),
           this.initialStates(node, batch, request, train),
           context,
           this.reference,
         );
       case 'dropout': {
-        const input = valueOf(node.input);
+        const input = nodeValue(node.input);
         if (!train) return dropout(node, input, null);
         const mask =
           train.dropoutMasks?.get(node.layer) ?? drawDropoutMask(node, batch, this.options.seed, train.epoch);
         return dropout(node, input, Sequence.fromBatchMajor(mask, input.rows, input.steps, input.features));
       }
       case 'merge':
-        return merge(node, node.inputs.map(valueOf));
+        return merge(node, node.inputs.map(nodeValue));
       case 'readout':
-        return readout(node, valueOf(node.input), context, this.reference);
+        return readout(node, nodeValue(node.input), context, this.reference);
     }
   }
 
