@@ -4,7 +4,7 @@ import { type Entry, find, type ListTree, type MapTree, type Tree, textOf } from
 
 /**
  * What `extends` and `--set` put on top of a spec. The rules:
- * - maps are merged key by key; but a map with another `type` replaces the one below it as a whole;
+ * - maps are merged key by key; but a call of another `type` replaces the one below it as a whole;
  * - a map on top of a list changes the items that its keys name (layers by `name`, transforms by `type`);
  * - everything else (numbers, texts, lists) is replaced.
  */
@@ -13,7 +13,8 @@ export function mergeTrees(below: Tree | undefined, above: Tree, reporter: Repor
   if (below.kind === 'list') return mergeItems(below, above, reporter);
   if (below.kind !== 'map') return above;
   const [oldType, newType] = [below, above].map((tree) => textOf(find(tree, 'type')?.value));
-  if (newType !== undefined && oldType !== newType) return above;
+  const isCall = !find(below, 'name');
+  if (isCall && newType !== undefined && oldType !== newType) return above;
   return mergeMaps(below, above, reporter);
 }
 
