@@ -19,7 +19,13 @@ export interface PipelineOptions {
   /** Batches made ahead of the one in use. */
   readonly ahead?: number;
   /** Where the spec asks for this data: errors point there. */
-  readonly span?: Span;
+  readonly spans?: DataSpans;
+}
+
+export interface DataSpans {
+  readonly source?: Span;
+  /** For the errors of `validation.ts`, SP71x. */
+  readonly validation?: Span;
 }
 
 export interface EpochOptions {
@@ -56,8 +62,8 @@ export interface DataPipeline {
  * @throws UserError SP7xx where data is missing or corrupt, or cannot be split as asked for.
  */
 export async function openPipeline(config: DataConfig, options: PipelineOptions): Promise<DataPipeline> {
-  const { batch, seed, ahead = 4, span } = options;
-  const worker = new DataWorker({ config, options: { batch, seed } }, span);
+  const { batch, seed, ahead = 4, spans = {} } = options;
+  const worker = new DataWorker({ config, options: { batch, seed } }, spans);
   const { pipeline: info, splits, warnings } = await worker.opened();
   const counters = { train: newCounters(), validation: newCounters(), test: newCounters() };
 
@@ -83,12 +89,12 @@ export async function openPipeline(config: DataConfig, options: PipelineOptions)
 /** The worker thread as seen from here. */
 class DataWorker {
   private readonly worker: Worker;
-  private readonly span: Span | undefined;
+  private readonly spans: DataSpans;
   private readonly inboxes = new Set<Inbox<unknown>>();
   private failure: Error | null = null;
 
-  constructor(input: WorkerInput, span: Span | undefined) {
-    this.span = span;
+  constructor(input: WorkerInput, spans: DataSpans) {
+    this.spans = spans;
     // The flags of this process, such as --input-type, are not the worker's.
     this.worker = new Worker(workerFile(), { workerData: input, execArgv: [] });
     this.worker.on('error', (error) => this.fail(error));
@@ -136,8 +142,9 @@ class DataWorker {
   }
 
   private errorOf({ user, message, stack }: Failure): Error {
-    if (user) return new UserError(user.code, message, { exitCode: user.exitCode, span: this.span });
-    return Object.assign(new Error(message), { stack });
+    if (!user) return Object.assign(new Error(message), { stack });
+    const span = user.code.startsWith('SP71') ? this.spans.validation : this.spans.source;
+    return new UserError(user.code, message, { exitCode: user.exitCode, span });
   }
 }
 

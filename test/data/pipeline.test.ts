@@ -140,14 +140,21 @@ test('batches are made while this thread is blocked', async () => {
 });
 
 describe('errors', () => {
+  const source = { name: 'spec.yaml', text: 'shd(folder="x")\nspeakers' };
+  const spans = { source: { source, start: 0, end: 15 }, validation: { source, start: 16, end: 24 } };
+
   test('opening: the UserError of the reader, at the place in the spec', async () => {
-    const source = { name: 'spec.yaml', text: 'shd(folder="x")' };
-    const span = { source, start: 0, end: 15 };
-    const error = await open(shdConfig(shdFolder('noUnits.h5')), { span }).catch((e: unknown) => e);
+    const error = await open(shdConfig(shdFolder('noUnits.h5')), { spans }).catch((e: unknown) => e);
     expect(error).toBeInstanceOf(UserError);
-    expect((error as UserError).diagnostic).toMatchObject({ code: 'SP703', severity: 'error', span });
+    expect((error as UserError).diagnostic).toMatchObject({ code: 'SP703', severity: 'error', span: spans.source });
     expect((error as UserError).exitCode).toBe(1);
     expect((error as UserError).message).toContain('has no dataset "spikes/units"');
+  });
+
+  test('splitting: at the place of the validation', async () => {
+    const validation = { type: 'speakers', params: { count: 1, seed: 1 } };
+    const error = await open({ ...randmanConfig, validation }, { spans }).catch((e: unknown) => e);
+    expect((error as UserError).diagnostic).toMatchObject({ code: 'SP710', span: spans.validation });
   });
 
   test('reading: after the batches before it', async () => {
