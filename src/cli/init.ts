@@ -31,15 +31,14 @@ async function init(path: string): Promise<void> {
 
 export const STARTER_SPEC = `# An experiment for sparchc: data, network and training in one file.
 # "sparchc check" shows every setting that is left out here, with its value.
-sparchc: 1
+sparchc: 1 # version of the format
 name: first # the run folder is runs/first
 seed: 1 # equal seeds give equal runs
 
 data:
   # A synthetic benchmark: each class is a pattern in the timing of spikes (Zenke & Vogels 2021). Recorded data instead:
   #   source: shd(folder="data/shd") |> bin(steps=100, window=1.4s)
-  source: randman() |> bin(steps=40, window=40ms)
-  validation: fraction(0.1, seed=1) # of the training samples; it chooses the best epoch
+  source: randman |> bin(steps=40, window=40ms)
 
 # Two recurrent layers of adaptive spiking neurons, then leaky integrators whose scores are summed over time.
 model: |

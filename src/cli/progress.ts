@@ -5,6 +5,8 @@ import type { Output } from './output.ts';
 import { count, duration, percent } from './text.ts';
 
 export interface ProgressReporter extends TrainingObserver {
+  /** Makes way for other lines until the next batch. */
+  pause(): void;
   /** Gives the terminal back. */
   close(): void;
 }
@@ -18,7 +20,7 @@ export interface ProgressPlan {
 
 /** A live bar on a terminal, plain lines elsewhere, nothing with `--quiet`. */
 export function progressReporter({ stream, quiet }: Output, plan: ProgressPlan): ProgressReporter {
-  if (quiet) return { batchDone() {}, epochDone() {}, close() {} };
+  if (quiet) return { batchDone() {}, epochDone() {}, pause() {}, close() {} };
   return stream.isTTY ? new LiveProgress(stream, plan) : new PlainProgress(stream, plan);
 }
 
@@ -52,6 +54,8 @@ export class PlainProgress implements ProgressReporter {
     this.line(this.table.row(metrics));
   }
 
+  pause(): void {}
+
   close(): void {}
 
   private line(text: string): void {
@@ -68,7 +72,7 @@ export class LiveProgress implements ProgressReporter {
   private headerShown = false;
   private pass: { readonly name: string; readonly bar: SingleBar } | null = null;
   /** Also where the process ends at once, the cursor and line wrapping come back. */
-  private readonly onExit = () => this.stopBar();
+  private readonly onExit = () => this.pause();
 
   constructor(stream: NodeJS.WriteStream, plan: ProgressPlan) {
     this.stream = stream;
@@ -81,7 +85,7 @@ export class LiveProgress implements ProgressReporter {
     const line = (width: number) => barLine(progress, this.remaining.after(progress), width);
     const name = passName(progress);
     if (this.pass?.name !== name) {
-      this.stopBar();
+      this.pause();
       this.pass = { name, bar: this.startBar(progress, line) };
     }
     this.pass.bar.update(progress.batch, { line });
@@ -89,7 +93,7 @@ export class LiveProgress implements ProgressReporter {
 
   epochDone(metrics: EpochMetrics): void {
     this.remaining.epochDone(metrics);
-    this.stopBar();
+    this.pause();
     // The terminal may have been resized since the last line.
     const table = new EpochTable(this.plan.epochs, this.plan.layers, this.width);
     if (!this.headerShown) this.stream.write(`${table.header()}\n`);
@@ -97,8 +101,13 @@ export class LiveProgress implements ProgressReporter {
     this.stream.write(`${table.row(metrics)}\n`);
   }
 
+  pause(): void {
+    this.pass?.bar.stop();
+    this.pass = null;
+  }
+
   close(): void {
-    this.stopBar();
+    this.pause();
     process.off('exit', this.onExit);
   }
 
@@ -112,11 +121,6 @@ export class LiveProgress implements ProgressReporter {
     const bar = new SingleBar({ format, stream: this.stream, clearOnComplete: true, hideCursor: true });
     bar.start(batches, batch, { line });
     return bar;
-  }
-
-  private stopBar(): void {
-    this.pass?.bar.stop();
-    this.pass = null;
   }
 }
 

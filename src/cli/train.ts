@@ -61,7 +61,10 @@ async function trainSpec(path: string, options: TrainOptions): Promise<void> {
     output.say(introduction(spec, reason, data.splits));
     if (checkpoint) output.say(`resuming in epoch ${checkpoint.info.state.epoch}`);
     const exportModel = (weights: Tensors) => exportOnnx(graph, weights, exportOptions(spec));
-    const notice = () => output.warn('\nfinishing this batch and saving it; Ctrl-C again ends at once');
+    const notice = () => {
+      observer.pause();
+      output.warn('finishing this batch and saving it; Ctrl-C again ends at once');
+    };
     const result = await interruptible(notice, (signal) =>
       trainRun({ spec, folder, target, data, checkpoint, observer, signal, exportModel }),
     );
