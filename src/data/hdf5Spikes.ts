@@ -33,7 +33,7 @@ export async function openSpikeFolder(source: SpikeFolder): Promise<OpenDataset>
     for (const [split, name] of Object.entries(source.files) as [SplitName, string][]) {
       const file = await openFile(findFile(source, name));
       opened.push(file);
-      splits[split] = openSplit(file, source);
+      splits[split] = file.whole('its layout', () => openSplit(file, source));
     }
     return { splits, close };
   } catch (error) {
@@ -100,25 +100,26 @@ class SpikeFile {
     const dataset = this.dataset(name);
     const { type, shape } = dataset.metadata;
     if (type !== INTEGER || shape?.length !== 1) throw this.wrongType(name, 'one integer for each sample');
-    try {
-      return Int32Array.from(dataset.value as ArrayLike<number | bigint>, Number);
-    } catch (cause) {
-      throw this.damaged(`"${name}" in "${this.path}"`, cause);
-    }
+    return Int32Array.from(dataset.value as ArrayLike<number | bigint>, Number);
   }
 
   /** Lists of numbers, one for each sample. */
   lists(name: string, typeClass: typeof INTEGER | typeof FLOAT, expected: string): Lists {
     const lists = openLists(this.library, this.dataset(name), typeClass);
     if (!lists) throw this.wrongType(name, `a variable-length list of ${expected} for each sample`);
-    const read = (index: number) => {
-      try {
-        return lists.read(index);
-      } catch (cause) {
-        throw this.damaged(`sample ${index} of "${this.path}"`, cause);
-      }
-    };
+    const read = (index: number) => this.whole(`sample ${index}`, () => lists.read(index));
     return { count: lists.count, read };
+  }
+
+  /** The result of an operation that fails, other than with a UserError, only where the file is damaged. */
+  whole<T>(what: string, read: () => T): T {
+    try {
+      return read();
+    } catch (cause) {
+      if (cause instanceof UserError) throw cause;
+      const message = `"${this.path}" is damaged: HDF5 cannot read ${what}; copy or download it again`;
+      throw new UserError('SP707', message, { cause });
+    }
   }
 
   close(): void {
@@ -140,10 +141,6 @@ class SpikeFile {
 
   private wrongType(name: string, expected: string): UserError {
     return new UserError('SP703', `"${name}" in "${this.path}" must hold ${expected}`);
-  }
-
-  private damaged(what: string, cause: unknown): UserError {
-    return new UserError('SP707', `${what} cannot be read; the file is damaged: copy or download it again`, { cause });
   }
 }
 

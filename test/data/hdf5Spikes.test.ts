@@ -2,6 +2,7 @@ import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSy
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { shd } from '../../src/data/datasets/shd.ts';
 import { ssc } from '../../src/data/datasets/ssc.ts';
@@ -172,9 +173,36 @@ describe('not a whole HDF5 file', () => {
     writeFileSync(join(folder, 'shd_train.h5'), damaged);
     copyFileSync(join(fixtures, 'valid.h5'), join(folder, 'shd_test.h5'));
     expect(await errorOf(openFolder().then(readAll))).toMatchInlineSnapshot(
-      `"SP707: sample 0 of "DIR/shd_train.h5" cannot be read; the file is damaged: copy or download it again"`,
+      `"SP707: "DIR/shd_train.h5" is damaged: HDF5 cannot read sample 0; copy or download it again"`,
     );
   });
+});
+
+test('random damage gives samples or a UserError, nothing else', async () => {
+  const whole = readFileSync(join(fixtures, 'valid.h5'));
+  const outcomes = new Set<string>();
+  let run = 0;
+  const damage = fc.tuple(fc.nat(whole.length - 16), fc.integer({ min: 1, max: 16 }), fc.nat(255));
+  await fc.assert(
+    fc.asyncProperty(damage, async ([start, length, value]) => {
+      // HDF5 keeps a file open that it failed to close: each needs a name of its own.
+      const path = join(folder, String(run++));
+      mkdirSync(path);
+      writeFileSync(join(path, 'shd_train.h5'), Buffer.from(whole).fill(value, start, start + length));
+      copyFileSync(join(fixtures, 'valid.h5'), join(path, 'shd_test.h5'));
+      const code = await openFolder(path)
+        .then(readAll)
+        .then(
+          () => 'whole',
+          (error: unknown) => (error instanceof UserError ? error.diagnostic.code : String(error)),
+        );
+      expect(code).toMatch(/^(whole|SP70\d)$/);
+      outcomes.add(code);
+    }),
+    { numRuns: 100, seed: 1 },
+  );
+  expect(outcomes).toContain('whole');
+  expect(outcomes).toContain('SP707');
 });
 
 describe('another layout', () => {
