@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { relative } from 'node:path';
+import { dirname, relative } from 'node:path';
 import { Command } from 'commander';
 import { compileSpec } from '../compile.ts';
 import { UserError } from '../diagnostics/diagnostic.ts';
@@ -31,7 +31,7 @@ Examples:
   sparchc export runs/quickstart
   sparchc export runs/quickstart -o digits.onnx
   sparchc export runs/quickstart --no-fold -o unfolded.onnx
-  sparchc eval digits.onnx
+  sparchc eval digits.onnx --spec runs/quickstart/spec.resolved.yaml
 
 The model runs in any ONNX runtime. Inputs: x [batch, time, features]; optional lengths [batch] and one initial state
 per layer and state (state.LAYER.STATE). Outputs: scores [batch, classes], mean firing rates (rate.LAYER [batch, size])
@@ -48,8 +48,14 @@ async function exportRun(path: string, options: ExportOptions): Promise<void> {
   const metadata = { version: sparchcVersion(), specSha256 };
   const bytes = exportOnnx(graph, weights, { fold: options.fold, metadata });
   await writeFileAtomically(file, bytes);
-  output.say(`wrote ${file} (${count(bytes.length / 1024)} KiB)\nnext   sparchc eval ${shellQuote(file)}`);
+  output.say(`wrote ${file} (${count(bytes.length / 1024)} KiB)\nnext   ${evalCommandFor(file, folder)}`);
   output.document({ file, bytes: bytes.length, epoch: info.state.best?.epoch, spec_sha256: specSha256 });
+}
+
+/** A model elsewhere has no spec beside it that names the data. */
+function evalCommandFor(file: string, folder: RunFolder): string {
+  const spec = dirname(file) === dirname(folder.spec) ? [] : ['--spec', folder.spec];
+  return ['sparchc', 'eval', file, ...spec].map(shellQuote).join(' ');
 }
 
 /** Throws UserError SP625 where the folder was not left by a run that finished an epoch. */

@@ -1,14 +1,17 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { afterAll } from 'vitest';
-import type { Batch } from '../../../src/data/batch.ts';
+import { type Batch, toDense } from '../../../src/data/batch.ts';
 import type { Graph } from '../../../src/ir/graph.ts';
 import { type ExportOptions, exportOnnx } from '../../../src/targets/onnx/export.ts';
 import { stateInput } from '../../../src/targets/onnx/population.ts';
 import { decodeModel, encodeModel, type Node, valueInfo } from '../../../src/targets/onnx/proto.ts';
 import { type OnnxModel, openOnnx } from '../../../src/targets/onnx/run.ts';
+import { Sequence } from '../../../src/targets/reference/sequence.ts';
 import type { Tensors } from '../../../src/targets/target.ts';
+import type { FreeRun } from '../../support/freeRunning.ts';
 
 export const metadata: ExportOptions['metadata'] = { version: '0.0.0-test', specSha256: 'ab'.repeat(32) };
 
@@ -74,8 +77,31 @@ export function stateRow(states: Tensors, graph: Graph, row: number, batch: numb
   return rows;
 }
 
+export interface TracedModel {
+  run(batch: Batch): Promise<FreeRun>;
+  dispose(): Promise<void>;
+}
+
+/** An exported model in a session of its own that takes defaults from the file, as any other runtime does. */
+export async function openTraced(graph: Graph, parameters: Tensors, fold: boolean): Promise<TracedModel> {
+  const bytes = withTraces(exportOnnx(graph, parameters, { fold, metadata }), graph);
+  const session = await InferenceSession.create(bytes, { logSeverityLevel: 3, intraOpNumThreads: 1 });
+  return {
+    async run(batch) {
+      const x = new Tensor('float32', toDense(batch), [batch.size, batch.steps, batch.features]);
+      const results = await session.run({ x });
+      const traces = graph.layers.map(({ layer, features }) => {
+        const values = Float64Array.from(results[`trace.${layer}`].data as Float32Array);
+        return [layer, new Sequence(batch.steps, batch.size, features, values).toBatchMajor()] as const;
+      });
+      return { scores: results.scores.data as Float32Array, traces: new Map(traces) };
+    },
+    dispose: () => session.release(),
+  };
+}
+
 /** The exported model with one more output per layer: its activity, [time, batch, features], named `trace.LAYER`. */
-export function withTraces(bytes: Uint8Array, graph: Graph): Uint8Array {
+function withTraces(bytes: Uint8Array, graph: Graph): Uint8Array {
   const model = decodeModel(bytes);
   for (const { layer, features } of graph.layers) {
     const masked = model.graph.node.find((node) => node.output[0] === `${layer}.rate_masked`) as Node;
