@@ -1,0 +1,104 @@
+import { UserError } from '../diagnostics/diagnostic.ts';
+import { suggestion } from '../diagnostics/suggest.ts';
+import { referenceTarget } from './reference/target.ts';
+import type { Target } from './target.ts';
+import { type Backend, loadCpu, loadTensorFlow, loadWasm, NotInstalled } from './tfjs/backends.ts';
+import { tfjsTarget } from './tfjs/target.ts';
+
+/** What `--target` takes. */
+export const targetNames = ['auto', 'tfjs', 'tfjs/tensorflow', 'tfjs/wasm', 'tfjs/cpu', 'reference'] as const;
+
+export interface Selection {
+  readonly target: Target;
+  /** One sentence: what was picked, and why nothing faster. */
+  readonly reason: string;
+}
+
+/** How each backend is loaded; tests inject their own. A loader throws NotInstalled where its package is absent. */
+export interface Loaders {
+  readonly tensorflowGpu: () => Promise<Backend>;
+  readonly tensorflow: () => Promise<Backend>;
+  readonly wasm: () => Promise<Backend>;
+  readonly cpu: () => Promise<Backend>;
+}
+
+export const defaultLoaders: Loaders = {
+  tensorflowGpu: () => loadTensorFlow('@tensorflow/tfjs-node-gpu'),
+  tensorflow: () => loadTensorFlow('@tensorflow/tfjs-node'),
+  wasm: loadWasm,
+  cpu: loadCpu,
+};
+
+const packages: Record<keyof Loaders, string> = {
+  tensorflowGpu: '@tensorflow/tfjs-node-gpu',
+  tensorflow: '@tensorflow/tfjs-node',
+  wasm: '@tensorflow/tfjs-backend-wasm',
+  cpu: '@tensorflow/tfjs-backend-cpu',
+};
+
+/** Loaders in the order in which they are tried, fastest first. */
+const candidates: Record<string, readonly (keyof Loaders)[]> = {
+  auto: ['tensorflowGpu', 'tensorflow', 'wasm', 'cpu'],
+  tfjs: ['tensorflowGpu', 'tensorflow', 'wasm', 'cpu'],
+  'tfjs/tensorflow': ['tensorflowGpu', 'tensorflow'],
+  'tfjs/wasm': ['wasm'],
+  'tfjs/cpu': ['cpu'],
+};
+
+/**
+ * The target a user asked for. Throws UserError SP601 for an unknown name and SP604 where what was asked for is not
+ * installed or does not work.
+ */
+export async function selectTarget(request: string, loaders: Loaders = defaultLoaders): Promise<Selection> {
+  if (request === 'reference') {
+    return { target: referenceTarget(), reason: 'reference: the slow float64 interpreter, as asked for' };
+  }
+  const order = candidates[request];
+  if (!order) {
+    throw new UserError('SP601', `there is no target "${request}"; ${suggestion(request, targetNames)}`, {
+      exitCode: 2,
+    });
+  }
+  const refusals: string[] = [];
+  for (const candidate of order) {
+    const backend = await load(candidate, loaders, refusals);
+    if (backend) return selection(candidate, backend, refusals);
+  }
+  throw new UserError('SP604', `the target "${request}" cannot run: ${sentence(refusals)}; ${remedy(request)}`);
+}
+
+/** The backend, or null after noting why not. */
+async function load(candidate: keyof Loaders, loaders: Loaders, refusals: string[]): Promise<Backend | null> {
+  try {
+    return await loaders[candidate]();
+  } catch (error) {
+    if (error instanceof NotInstalled) refusals.push(`${packages[candidate]} is not installed`);
+    else refusals.push(`${packages[candidate]} is installed but does not work (${firstLine(error)})`);
+    return null;
+  }
+}
+
+function selection(candidate: keyof Loaders, { tf, name, description, onGpu }: Backend, refusals: string[]): Selection {
+  const target = tfjsTarget(tf, name, description);
+  const notes = [...refusals];
+  if (candidate === 'tensorflowGpu' && !onGpu) notes.push(`${packages.tensorflowGpu} is installed but found no GPU`);
+  const why = notes.length > 0 ? `: ${sentence(notes)}` : '';
+  return { target, reason: `${target.name} on ${description}${why}` };
+}
+
+function remedy(request: string): string {
+  if (request === 'tfjs/tensorflow') {
+    return 'run "npm install @tensorflow/tfjs-node" (or @tensorflow/tfjs-node-gpu, for CUDA 11.2), or use the target "tfjs/wasm"';
+  }
+  return 'run "npm install" again';
+}
+
+function sentence(parts: readonly string[]): string {
+  return parts.length < 2 ? parts.join('') : `${parts.slice(0, -1).join(', ')} and ${parts.at(-1)}`;
+}
+
+function firstLine(error: unknown): string {
+  return String(error instanceof Error ? error.message : error)
+    .split('\n')[0]
+    .trim();
+}
