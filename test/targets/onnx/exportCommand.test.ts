@@ -1,0 +1,77 @@
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { exportCommand } from '../../../src/cli/export.ts';
+import { compileSource } from '../../../src/compile.ts';
+import { UserError } from '../../../src/diagnostics/diagnostic.ts';
+import { initialParameters } from '../../../src/targets/draws.ts';
+import { decodeModel } from '../../../src/targets/onnx/proto.ts';
+import { openOnnx } from '../../../src/targets/onnx/run.ts';
+import { writeCheckpoint } from '../../../src/train/checkpoint.ts';
+import { RunFolder } from '../../../src/train/runFolder.ts';
+import { initialState } from '../../../src/train/state.ts';
+import { temporaryFolder } from './support.ts';
+
+const folder = temporaryFolder();
+const run = new RunFolder(join(folder, 'run'));
+const text = `
+sparchc: 1
+name: exported
+data:
+  source: randman(classes=3, units=10)
+  transforms: [{ type: bin, steps: 10, window: 20ms }]
+model: input |> RadLIF(8) |> LI(classes) |> softmax_sum
+`;
+const spec = compileSource({ name: 'exported.yaml', text });
+
+/** What a run leaves after its first epoch. */
+beforeAll(async () => {
+  await run.prepare(spec.resolvedYaml);
+  const weights = initialParameters(spec.graph, 1);
+  const info = { target: 'tfjs/cpu', specSha256: spec.specSha256, state: initialState(0.01) };
+  await writeCheckpoint(run.best, spec.graph, { weights, optimizer: new Map(), info });
+});
+
+function exportRun(...args: string[]): Promise<unknown> {
+  return exportCommand()
+    .exitOverride()
+    .parseAsync([...args, '--quiet'], { from: 'user' });
+}
+
+describe('sparchc export', () => {
+  it('writes a model of the best checkpoint into the run folder', async () => {
+    await exportRun(run.path);
+    const model = await openOnnx(run.model, { threads: 1 });
+    expect(model.info).toMatchObject({ specSha256: spec.specSha256, features: 10, classes: 3 });
+  });
+
+  it('writes elsewhere, and unfolded, on request', async () => {
+    const file = join(folder, 'unfolded.onnx');
+    await exportRun(run.path, '-o', file, '--no-fold');
+    const operators = (path: string) => decodeModel(readFileSync(path)).graph.node.map((node) => node.opType);
+    expect(operators(file)).toContain('BatchNormalization');
+    expect(operators(run.model)).not.toContain('BatchNormalization');
+  });
+
+  it.each([
+    [
+      'a folder that is not there',
+      'nowhere',
+      'there is no run folder "nowhere"; give the one that "sparchc train" wrote',
+    ],
+    ['another folder', 'other', '"other" has no "spec.resolved.yaml"; give the folder of a run that finished an epoch'],
+    [
+      'a run without a checkpoint',
+      'fresh',
+      '"fresh" has no "checkpoints/best.safetensors"; give the folder of a run that finished an epoch',
+    ],
+  ])('refuses %s', async (_, name, message) => {
+    mkdirSync(join(folder, 'other'), { recursive: true });
+    mkdirSync(join(folder, 'fresh'), { recursive: true });
+    writeFileSync(join(folder, 'fresh', 'spec.resolved.yaml'), spec.resolvedYaml);
+    const error = await exportRun(join(folder, name)).catch((e: unknown) => e);
+    expect(error).toBeInstanceOf(UserError);
+    expect((error as UserError).message.replace(`${folder}/`, '')).toBe(message);
+    expect((error as UserError).exitCode).toBe(2);
+  });
+});
