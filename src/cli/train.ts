@@ -9,6 +9,7 @@ import { Interrupted } from '../train/loop.ts';
 import { checkpointToResume, spikingLayers, trainableParameters, trainRun } from '../train/run.ts';
 import { RunFolder, type RunResult, requireNewFolder } from '../train/runFolder.ts';
 import { requireSameRun } from '../train/specChanges.ts';
+import type { TrainingState } from '../train/state.ts';
 import { sparchcVersion } from '../train/versions.ts';
 import { interruptible } from './interrupt.ts';
 import { type OutputOptions, type SpecOptions, withOutput, withSet, withTarget } from './options.ts';
@@ -59,7 +60,8 @@ async function trainSpec(path: string, options: TrainOptions): Promise<void> {
   try {
     for (const warning of data.warnings) output.warn(`warning: ${warning}`);
     output.say(introduction(spec, reason, data.splits));
-    if (checkpoint) output.say(`resuming in epoch ${checkpoint.info.state.epoch}`);
+    if (checkpoint) output.say(resumption(checkpoint.info.state));
+    output.say('');
     const exportModel = (weights: Tensors) => exportOnnx(graph, weights, exportOptions(spec));
     const notice = () => {
       observer.pause();
@@ -93,8 +95,11 @@ function introduction({ experiment, graph }: Compiled, reason: string, sizes: Si
     `training  ${experiment.name}, ${count(trainableParameters(graph))} parameters, ${experiment.train.epochs} epochs`,
     `data      ${count(train.samples)} training, ${count(validation.samples)} validation, ${count(test.samples)} test samples`,
     `target    ${reason}`,
-    '',
   ].join('\n');
+}
+
+function resumption({ epoch, batch }: TrainingState): string {
+  return `resuming  epoch ${epoch}${batch > 0 ? ` after batch ${batch}` : ''}`;
 }
 
 /** Events outside of the binning window are left out, as sparch does; nobody should have to guess how many. */

@@ -63,7 +63,7 @@ it('a run that is killed twice in the middle of an epoch and resumed is the unin
   }
   const resumed = await sparchc([...command, '--resume'], cwd);
   expect(resumed.code, resumed.stderr).toBe(0);
-  expect(resumed.stdout).toMatch(/^resuming in epoch [3-6]/m);
+  expect(resumed.stdout).toMatch(/^resuming {2}epoch [3-6]/m);
   expectWholeRun('killed');
 });
 
