@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { basename } from 'node:path';
 import { describePipeline, type PipelineInfo } from './data/describe.ts';
+import type { DataSpans } from './data/pipeline.ts';
 import { type Diagnostic, Reporter } from './diagnostics/diagnostic.ts';
 import type { Source, Span } from './diagnostics/source.ts';
 import type { Graph } from './ir/graph.ts';
@@ -29,6 +30,8 @@ export interface Compiled {
   /** Of the resolved spec with paths reduced to their last part, so that it does not depend on the machine. */
   readonly specSha256: string;
   readonly warnings: readonly Diagnostic[];
+  /** Where the spec asks for its data: what is wrong with the data is shown there. */
+  readonly dataSpans: DataSpans;
 }
 
 export interface CompileSpecOptions {
@@ -94,7 +97,13 @@ function compileTree(tree: MapTree | null, reporter: Reporter): Compiled {
     resolvedYaml: printResolved(experiment),
     specSha256: hashOf(experiment),
     warnings: reporter.diagnostics,
+    dataSpans: dataSpansOf(spec),
   };
+}
+
+function dataSpansOf(spec: MapTree): DataSpans {
+  const folder = get(spec, 'data', 'source', 'folder') ?? get(spec, 'data', 'source', 'type');
+  return { source: folder?.span, validation: get(spec, 'data', 'validation', 'type')?.span };
 }
 
 function describeData(data: Experiment['data'], spec: MapTree, reporter: Reporter): PipelineInfo | null {

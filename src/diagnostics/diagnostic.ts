@@ -61,6 +61,11 @@ export class Reporter {
 
   /** Ends a phase: throws everything collected so far when any of it is an error. */
   throwIfFailed(): void {
-    if (this.failed) throw new CompileError(this.diagnostics);
+    if (this.failed) throw new CompileError(this.diagnostics.toSorted(byPosition));
   }
+}
+
+/** In the order of the text; those of different sources stay in the order they were found in. */
+function byPosition(a: Diagnostic, b: Diagnostic): number {
+  return a.span && b.span && a.span.source.name === b.span.source.name ? a.span.start - b.span.start : 0;
 }

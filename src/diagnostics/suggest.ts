@@ -8,7 +8,8 @@ export function didYouMean(written: string, known: readonly string[]): string {
     known.map((k) => k.toLowerCase()),
   );
   const match = known.find((k) => k.toLowerCase() === best) as string;
-  const near = distance(written.toLowerCase(), best) <= Math.max(1, Math.floor(written.length / 3));
+  const edits = distance(written.toLowerCase(), best);
+  const near = edits <= Math.max(1, Math.floor(written.length / 3)) && edits < written.length;
   return near ? `did you mean "${match}"?` : '';
 }
 

@@ -74,7 +74,7 @@ class GraphLowering {
     const last = layers.at(-1) as LayerConfig;
     const output = this.outputs.get(last.name);
     if (!output || this.reporter.failed) return null;
-    return this.finish(output, last);
+    return this.finish(output, last, layers);
   }
 
   private push<N extends GraphNode>(node: N): N {
@@ -299,11 +299,11 @@ class GraphLowering {
 
   // Output and loss
 
-  private finish(output: GraphNode, last: LayerConfig): Graph | null {
+  private finish(output: GraphNode, last: LayerConfig, layers: readonly LayerConfig[]): Graph | null {
     const { classes, name, regularizer } = this.context;
     if (output.type.features !== classes) {
       const message = `the last layer gives ${output.type.features} features but the data has ${classes} classes; give it the size "classes"`;
-      return this.fail('SP454', message, last, 'size');
+      return this.fail('SP454', message, this.sizedLayer(last, layers), 'size');
     }
     const prediction = output.type.time ? this.pooledPrediction(output, last) : output;
     if (!prediction) return null;
@@ -323,6 +323,12 @@ class GraphLowering {
       layers: this.activities,
       classes,
     };
+  }
+
+  /** The layer that decides how many features a pool after it gives. */
+  private sizedLayer(layer: LayerConfig, layers: readonly LayerConfig[]): LayerConfig {
+    const before = layers.find((l) => l.name === layer.from[0]);
+    return layer.size === null && layer.type !== 'merge' && before ? this.sizedLayer(before, layers) : layer;
   }
 
   /** Class scores of a model that gives a sequence: pooled as the loss asks, otherwise the mean over time. */

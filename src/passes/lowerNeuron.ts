@@ -1,6 +1,6 @@
 import type { Reporter } from '../diagnostics/diagnostic.ts';
 import type { Span } from '../diagnostics/source.ts';
-import { suggestion } from '../diagnostics/suggest.ts';
+import { didYouMean, suggestion } from '../diagnostics/suggest.ts';
 import { EqnBuilder, lit, liveEqns } from '../ir/builder.ts';
 import type { Initializer } from '../ir/initializer.ts';
 import { typeOf } from '../ir/primitives.ts';
@@ -197,11 +197,8 @@ class NeuronLowering {
     if (item.kind === 'update') {
       const name = item.name.text;
       if (!this.states.some((s) => s.name === name)) {
-        const hint =
-          suggestion(
-            name,
-            this.states.map((s) => s.name),
-          ) || `declare it: state ${name} = 0`;
+        const states = this.states.map((s) => s.name);
+        const hint = didYouMean(name, states) || `declare it: state ${name} = 0`;
         return this.reporter.error('SP426', `there is no state "${name}" to update; ${hint}`, item.name.span);
       }
       if (this.primed.has(name)) {
@@ -264,7 +261,7 @@ class NeuronLowering {
       this.reporter.error('SP431', message, e.span);
       return null;
     }
-    const hint = suggestion(e.name, [...this.names.keys(), ...this.consts.keys()]);
+    const hint = didYouMean(e.name, [...this.names.keys(), ...this.consts.keys()]);
     // A declaration that failed was reported there.
     if (this.declared.has(e.name) && !this.definition.items.some((i) => i.kind === 'let' && i.name.text === e.name))
       return null;

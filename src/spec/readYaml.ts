@@ -21,8 +21,9 @@ const maxNodes = 20_000;
 export function readYaml(source: Source, reporter: Reporter): Tree | null {
   const document = parseDocument(source.text, { version: '1.2', uniqueKeys: true, prettyErrors: false, merge: false });
   for (const error of document.errors) {
-    const [start, end] = error.pos;
-    reporter.error('SP101', explain(error), { source, start, end: Math.max(end, start + 1) });
+    const [start] = error.pos;
+    const word = /^[\w.-]+/.exec(source.text.slice(start))?.[0].length ?? 1;
+    reporter.error('SP101', explain(error), { source, start, end: start + word });
   }
   if (document.errors.length > 0) return null;
   if (!document.contents) {
@@ -50,6 +51,8 @@ function explain(error: YAMLError): string {
 
 class Reader {
   private nodes = 0;
+  /** The alias that is being expanded, as written outside of any other. */
+  private outermost: Span | null = null;
   private readonly source: Source;
   private readonly document: Document;
   private readonly reporter: Reporter;
@@ -67,8 +70,10 @@ class Reader {
   private convert(node: Node | null, aliases: readonly string[]): Tree | null {
     if (node && isAlias(node)) return this.alias(node, aliases);
     const span = this.spanOf(node);
-    if (++this.nodes > maxNodes)
-      return this.fail('SP103', `the aliases expand to more than ${maxNodes} values; write them out or use vars`, span);
+    if (++this.nodes > maxNodes) {
+      const message = `the aliases expand to more than ${maxNodes} values; write them out or use vars`;
+      return this.fail('SP103', message, this.outermost ?? span);
+    }
     if (isMap(node)) {
       const entries = node.items.map((pair) => this.pair(pair as Pair<Node, Node | null>, span, aliases));
       return entries.includes(null) ? null : map(entries as Exclude<(typeof entries)[number], null>[], span);
@@ -118,6 +123,7 @@ class Reader {
     if (!target || aliases.includes(node.source)) {
       return this.fail('SP106', 'this alias refers to itself; write the value out', this.spanOf(node));
     }
+    if (aliases.length === 0) this.outermost = this.spanOf(node);
     return this.convert(target as Node, [...aliases, node.source]);
   }
 

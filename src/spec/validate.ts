@@ -4,7 +4,7 @@ import type { Span } from '../diagnostics/source.ts';
 import { oneOf, suggestion } from '../diagnostics/suggest.ts';
 import { splitNumber, units } from '../syntax/quantity.ts';
 import { experimentSchema } from './schema.ts';
-import { find, type MapTree, type Tree, toPlain } from './tree.ts';
+import { find, type MapTree, type Tree, textOf, toPlain } from './tree.ts';
 
 interface QuantityBounds {
   readonly unit?: 's' | 'Hz';
@@ -30,7 +30,7 @@ export function validateTree(tree: MapTree, reporter: Reporter): void {
 function explain(error: ErrorObject, tree: MapTree): Diagnostic {
   const path = error.instancePath.split('/').slice(1).map(unescapePointer);
   const at = locate(tree, path);
-  const name = describe(path);
+  const name = describe(tree, path);
   const written = JSON.stringify(error.data);
   switch (error.keyword) {
     case 'additionalProperties': {
@@ -110,8 +110,16 @@ function head(tree: Tree): Span {
   return first ?? tree.span;
 }
 
-function describe(path: readonly string[]): string {
-  return path.length === 0 ? 'the spec' : `"${path.join('.')}"`;
+/** Items of lists are called by their name or type, as `--set` addresses them. */
+function describe(tree: Tree, path: readonly string[]): string {
+  if (path.length === 0) return 'the spec';
+  const words = path.map((key, i) => {
+    const { tree: parent } = locate(tree, path.slice(0, i));
+    if (parent.kind !== 'list') return key;
+    const item = parent.items[Number(key)];
+    return textOf(find(item, 'name')?.value) ?? textOf(find(item, 'type')?.value) ?? key;
+  });
+  return `"${words.join('.')}"`;
 }
 
 function shown(tree: Tree, written: string): string {

@@ -383,33 +383,36 @@ export class DslParser extends EmbeddedActionsParser {
   private primary = this.RULE(
     'primary',
     (): Expr =>
-      this.OR<Expr>([
-        {
-          ALT: () => {
-            const token = this.CONSUME(t.NumberToken);
-            return this.ACTION(
-              (): Expr => ({ kind: 'number', value: splitNumber(token.image).si, span: this.span(token) }),
-            );
+      this.OR<Expr>({
+        DEF: [
+          {
+            ALT: () => {
+              const token = this.CONSUME(t.NumberToken);
+              return this.ACTION(
+                (): Expr => ({ kind: 'number', value: splitNumber(token.image).si, span: this.span(token) }),
+              );
+            },
           },
-        },
-        {
-          ALT: () => {
-            const token = this.CONSUME(t.PrimedName);
-            return this.ACTION(
-              (): Expr => ({ kind: 'name', name: token.image.slice(0, -1), primed: true, span: this.span(token) }),
-            );
+          {
+            ALT: () => {
+              const token = this.CONSUME(t.PrimedName);
+              return this.ACTION(
+                (): Expr => ({ kind: 'name', name: token.image.slice(0, -1), primed: true, span: this.span(token) }),
+              );
+            },
           },
-        },
-        { ALT: () => this.SUBRULE(this.nameOrFunction) },
-        {
-          ALT: () => {
-            this.CONSUME(t.LeftParen);
-            const inner = this.SUBRULE(this.expression);
-            this.CONSUME(t.RightParen);
-            return inner;
+          { ALT: () => this.SUBRULE(this.nameOrFunction) },
+          {
+            ALT: () => {
+              this.CONSUME(t.LeftParen);
+              const inner = this.SUBRULE(this.expression);
+              this.CONSUME(t.RightParen);
+              return inner;
+            },
           },
-        },
-      ]),
+        ],
+        ERR_MSG: 'a number, a name or "("',
+      }),
     noExpression,
   );
 
@@ -506,48 +509,53 @@ export class DslParser extends EmbeddedActionsParser {
   private value = this.RULE(
     'value',
     (): Value =>
-      this.OR<Value>([
-        {
-          ALT: () => {
-            const minus = this.OPTION(() => this.CONSUME(t.Minus));
-            const token = this.CONSUME(t.NumberToken);
-            return this.ACTION((): Value => {
-              const { value, unit } = splitNumber(token.image);
-              const span = minus ? cover(this.span(minus), this.span(token)) : this.span(token);
-              return {
-                kind: 'number',
-                value: minus ? -value : value,
-                unit,
-                text: (minus ? '-' : '') + token.image,
-                span,
-              };
-            });
+      this.OR<Value>({
+        DEF: [
+          {
+            ALT: () => {
+              const minus = this.OPTION(() => this.CONSUME(t.Minus));
+              const token = this.CONSUME(t.NumberToken);
+              return this.ACTION((): Value => {
+                const { value, unit } = splitNumber(token.image);
+                const span = minus ? cover(this.span(minus), this.span(token)) : this.span(token);
+                return {
+                  kind: 'number',
+                  value: minus ? -value : value,
+                  unit,
+                  text: (minus ? '-' : '') + token.image,
+                  span,
+                };
+              });
+            },
           },
-        },
-        {
-          ALT: () => {
-            const token = this.CONSUME(t.StringToken);
-            return this.ACTION((): Value => ({ kind: 'string', value: unquote(token.image), span: this.span(token) }));
+          {
+            ALT: () => {
+              const token = this.CONSUME(t.StringToken);
+              return this.ACTION(
+                (): Value => ({ kind: 'string', value: unquote(token.image), span: this.span(token) }),
+              );
+            },
           },
-        },
-        {
-          ALT: () => {
-            const token = this.CONSUME(t.Variable);
-            return this.ACTION(
-              (): Value => ({ kind: 'variable', value: token.image.slice(1), span: this.span(token) }),
-            );
+          {
+            ALT: () => {
+              const token = this.CONSUME(t.Variable);
+              return this.ACTION(
+                (): Value => ({ kind: 'variable', value: token.image.slice(1), span: this.span(token) }),
+              );
+            },
           },
-        },
-        {
-          ALT: () => {
-            const call = this.SUBRULE(this.call);
-            return this.ACTION((): Value => {
-              const isWord = call.span.end === call.name.span.end;
-              return isWord ? { kind: 'word', value: call.name.text, span: call.span } : call;
-            });
+          {
+            ALT: () => {
+              const call = this.SUBRULE(this.call);
+              return this.ACTION((): Value => {
+                const isWord = call.span.end === call.name.span.end;
+                return isWord ? { kind: 'word', value: call.name.text, span: call.span } : call;
+              });
+            },
           },
-        },
-      ]),
+        ],
+        ERR_MSG: 'a value such as 0.1, 64, batchnorm or true',
+      }),
     noCall,
   );
 
