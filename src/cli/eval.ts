@@ -104,7 +104,8 @@ async function openRun(path: string, spec: Compiled, options: EvalOptions): Prom
 async function evaluateOn(model: Scorer, spec: Compiled, split: SplitName, output: Output): Promise<SplitMetrics> {
   const { experiment, graph } = spec;
   const layers = spikingLayers(graph);
-  const data = await openPipeline(experiment.data, { batch: experiment.train.batch, seed: experiment.seed });
+  const { batch } = experiment.train;
+  const data = await openPipeline(experiment.data, { batch, seed: experiment.seed, spans: spec.dataSpans });
   const observer = progressReporter(output, { epochs: 0, layers });
   try {
     for (const warning of data.warnings) output.warn(`warning: ${warning}`);

@@ -55,7 +55,8 @@ async function trainSpec(path: string, options: TrainOptions): Promise<void> {
   const checkpoint = options.resume ? await checkpointToResume(folder, graph) : null;
   const { target, reason } = await selectTarget(options.target ?? checkpoint?.info.target ?? 'auto');
 
-  const data = await openPipeline(experiment.data, { batch: experiment.train.batch, seed: experiment.seed });
+  const { batch } = experiment.train;
+  const data = await openPipeline(experiment.data, { batch, seed: experiment.seed, spans: spec.dataSpans });
   const observer = progressReporter(output, { epochs: experiment.train.epochs, layers: spikingLayers(graph) });
   try {
     for (const warning of data.warnings) output.warn(`warning: ${warning}`);

@@ -63,17 +63,18 @@ function expandSource(tree: MapTree, source: ScalarTree & { value: string }, rep
   const data = get(tree, 'data') as MapTree;
   if (!pipeline) return setPath(tree, sourcePlace.path, map([], source.span));
   const [first, ...rest] = pipeline.calls;
+  const withSource = withEntry(data, 'source', treeOfCall(first, sourcePlace.definitions, reporter));
+  // A source alone leaves the transforms as they are: those of the spec that this one extends, or none.
+  if (rest.length === 0) return withEntry(tree, 'data', withSource);
+  const given = get(data, 'transforms');
+  if (given) {
+    reporter.error('SP210', 'the pipeline in "source" already has its transforms; remove "transforms"', given.span);
+  }
   const transforms = list(
     rest.map((call) => treeOfCall(call, transformPlace.definitions, reporter)),
     source.span,
   );
-  const sourceTree = treeOfCall(first, sourcePlace.definitions, reporter);
-  const given = get(data, 'transforms');
-  if (given && rest.length > 0) {
-    reporter.error('SP210', 'the pipeline in "source" already has its transforms; remove "transforms"', given.span);
-  }
-  const expanded = withEntry(data, 'source', sourceTree);
-  return withEntry(tree, 'data', given && rest.length === 0 ? expanded : withEntry(expanded, 'transforms', transforms));
+  return withEntry(tree, 'data', withEntry(withSource, 'transforms', transforms));
 }
 
 function callOf(text: ScalarTree & { value: string }, definitions: CallPlace['definitions'], reporter: Reporter): Tree {

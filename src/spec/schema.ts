@@ -172,12 +172,16 @@ function modelSchema(forEditors: boolean): Schema {
     },
   });
   if (!forEditors) return structured;
+  const { required: _, ...changes } = layerSchema(true);
+  const overrides = section('changes to the network of the spec that this one extends', ['layers'], {
+    layers: { type: 'object', additionalProperties: changes, description: 'changed settings by name of the layer' },
+  });
   const text = {
     type: 'string',
     description: 'the network in the DSL',
     examples: ['input |> 2 * RadLIF(128) |> LI(classes) |> softmax_sum'],
   };
-  return { anyOf: [text, structured] };
+  return { anyOf: [text, structured, overrides] };
 }
 
 function layerSchema(forEditors: boolean): Schema {

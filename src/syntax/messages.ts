@@ -23,7 +23,7 @@ export const errorMessages: IParserErrorMessageProvider = {
 };
 
 function label(type: TokenType): string {
-  return type.LABEL ?? type.name;
+  return type.name === 'EOF' ? 'the end of the text' : (type.LABEL ?? type.name);
 }
 
 function show(token: IToken): string {

@@ -43,17 +43,17 @@ function keyword(text: string, categories: TokenType[] = []): TokenType {
   });
 }
 
-export const Neuron = keyword('neuron');
-export const Pool = keyword('pool');
-export const SurrogateWord = keyword('surrogate');
-/** Also a name: networks start at `input`. */
+// Declaration words are names elsewhere: networks start at `input`, and `surrogate` is an option of layers.
+export const Neuron = keyword('neuron', [Name]);
+export const Pool = keyword('pool', [Name]);
+export const SurrogateWord = keyword('surrogate', [Name]);
 export const Input = keyword('input', [Name]);
-export const Param = keyword('param');
-export const Const = keyword('const');
-export const Recurrent = keyword('recurrent');
-export const State = keyword('state');
-export const Let = keyword('let');
-export const Output = keyword('output');
+export const Param = keyword('param', [Name]);
+export const Const = keyword('const', [Name]);
+export const Recurrent = keyword('recurrent', [Name]);
+export const State = keyword('state', [Name]);
+export const Let = keyword('let', [Name]);
+export const Output = keyword('output', [Name]);
 export const Scalar = keyword('scalar');
 export const Frozen = keyword('frozen');
 export const In = keyword('in');
