@@ -12,7 +12,7 @@ export type Schema = Record<string, unknown>;
 export function experimentSchema(forEditors: boolean): Schema {
   return {
     $schema: 'http://json-schema.org/draft-07/schema#',
-    ...(forEditors && { $id: 'https://sparchc.dev/schemas/experiment.schema.json', title: 'sparchc experiment' }),
+    ...(forEditors && { title: 'sparchc experiment' }),
     ...section('an experiment: data, model and training in one file', ['sparchc', 'data', 'model'], {
       sparchc: { const: 1, description: 'version of the spec format' },
       name: {
