@@ -9,7 +9,7 @@ export interface Term {
 
 /**
  * Cross-entropy of scores [..., classes] against one-hot targets that broadcast to them. The weights of the rows,
- * [1, rows], sum to 1 and are 0 where a row does not count.
+ * [..., 1], sum to 1 and are 0 where a row does not count.
  */
 export function crossEntropy(ops: Ops, scores: Tensor, targets: Tensor, weights: Tensor): Term {
   const { tf } = ops;
@@ -17,8 +17,7 @@ export function crossEntropy(ops: Ops, scores: Tensor, targets: Tensor, weights:
     const shifted = tf.sub(scores, tf.max(scores, -1, true));
     const logProbabilities = tf.sub(shifted, tf.log(tf.sum(tf.exp(shifted), -1, true)));
     const perRow = tf.neg(tf.sum(tf.mul(logProbabilities, targets), -1, true));
-    const rowWeights = tf.reshape(weights, [...scores.shape.slice(0, -1), 1]);
-    return [tf.sum(tf.mul(perRow, rowWeights)), tf.mul(tf.sub(tf.exp(logProbabilities), targets), rowWeights)];
+    return [tf.sum(tf.mul(perRow, weights)), tf.mul(tf.sub(tf.exp(logProbabilities), targets), weights)];
   });
   return { value, cotangent };
 }

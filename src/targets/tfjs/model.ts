@@ -176,9 +176,7 @@ export class TfjsModel implements CompiledModel {
 
   /** Mean of every layer's output over batch and valid time, [features], in the order of `graph.layers`. */
   private firingRates(network: Network, context: Context): Tensor[] {
-    return this.graph.layers.map(({ output }) =>
-      this.ops.weightedSum(network.value(output), context.padding.meanWeights),
-    );
+    return this.graph.layers.map(({ output }) => context.padding.mean(network.value(output)));
   }
 
   private forwardResult(network: Network, request: ForwardRequest, rates: readonly Tensor[]) {
@@ -211,7 +209,7 @@ export class TfjsModel implements CompiledModel {
     this.graph.layers.forEach(({ output, spiking }, i) => {
       if (!regularizer || !spiking) return;
       const penalty = firingRatePenalty(this.ops, rates[i], regularizer);
-      const perStep = this.spreadMean(penalty.cotangent, network.value(output), context);
+      const perStep = context.padding.spread(penalty.cotangent);
       const known = cotangents.get(output);
       cotangents.set(output, known ? tf.add(known, perStep) : perStep);
       loss = tf.add(loss, penalty.value);
@@ -219,22 +217,11 @@ export class TfjsModel implements CompiledModel {
     return { loss, cotangents };
   }
 
-  /** The adjoint of the mean over batch and valid time: [features] to the shape of the sequence. */
-  private spreadMean(cotangent: Tensor, sequence: Tensor, { padding }: Context): Tensor {
-    const { tf } = this.ops;
-    const [steps, size, features] = sequence.shape;
-    const weights = tf.reshape(padding.meanWeights, [steps * size, 1]);
-    return tf.reshape(
-      tf.matMul(weights as never, tf.reshape(cotangent, [1, features as number]) as never),
-      sequence.shape,
-    );
-  }
-
   private crossEntropy(network: Network, batch: Batch, { padding }: Context): Term {
     const { ops } = this;
     const { scores } = this.graph.loss;
     const perStep = nodeById(this.graph, scores).type.time;
-    const weights = perStep ? padding.meanWeights : ops.uniformRow(batch.size, 1 / batch.size);
+    const weights = perStep ? padding.weights() : ops.tf.fill([batch.size, 1], 1 / batch.size);
     const targets = oneHot(ops, batch.labels, this.graph.classes);
     return crossEntropy(ops, network.value(scores), targets, weights);
   }

@@ -7,7 +7,8 @@ export type Tensor = TfCore.Tensor;
 /**
  * The few operations whose fastest form differs between backends, and what is cached for them. In tfjs-backend-wasm a
  * product with a transposed operand is 10 times slower than transposing it first, a slice copies the whole tensor, a
- * comparison is 10 times slower than `step`; on the TensorFlow backend `step` is a composite of six operations.
+ * comparison is 10 times slower than `step`, a sum over rows 10 times slower than pooling them; on the TensorFlow backend
+ * `step` is a composite of six operations.
  */
 export class Ops {
   readonly tf: Tf;
@@ -23,11 +24,6 @@ export class Ops {
   /** A scalar that lives as long as the model. */
   constant(value: number): Tensor {
     return this.cached(`scalar ${value}`, () => this.tf.scalar(value));
-  }
-
-  /** [1, rows] of the same weight, to sum or average rows with. */
-  uniformRow(rows: number, value: number): Tensor {
-    return this.tf.fill([1, rows], value);
   }
 
   /** 1 everywhere but on the diagonal, [size, size]. */
@@ -53,18 +49,23 @@ export class Ops {
 
   /** sum over rows of left_i right_j: [..., m], [..., n] -> [m, n]. */
   outer(left: Tensor, right: Tensor): Tensor {
+    const { tf } = this;
     const a = this.rows(left);
     const b = this.rows(right);
-    return this.isTensorFlow ? this.tf.matMul(a, b, true, false) : this.tf.matMul(this.tf.transpose(a), b);
+    if (this.isTensorFlow) return tf.matMul(a, b, true, false);
+    // The second operand is repacked, which costs more than the product: let it be the smaller one.
+    return a.shape[1] < b.shape[1] ? tf.transpose(tf.matMul(tf.transpose(b), a)) : tf.matMul(tf.transpose(a), b);
   }
 
-  /** Sum of rows times their weights: x [..., features], weights [1, rows] -> [features]. */
-  weightedSum(x: Tensor, weights: Tensor): Tensor {
-    return this.tf.reshape(this.tf.matMul(weights as TfCore.Tensor2D, this.rows(x)), [-1]);
-  }
-
+  /** Sum over rows: [..., features] -> [features]. */
   sumOfRows(x: Tensor): Tensor {
-    return this.weightedSum(x, this.uniformRow(x.size / (x.shape.at(-1) as number), 1));
+    const { tf } = this;
+    const matrix = this.rows(x);
+    const [rows, features] = matrix.shape;
+    if (this.isTensorFlow) return tf.reshape(tf.matMul(tf.ones([1, rows]), matrix), [features]);
+    if (rows === 1) return tf.reshape(matrix, [features]);
+    const column: TfCore.Tensor4D = tf.reshape(matrix, [1, rows, 1, features]);
+    return tf.mul(tf.reshape(tf.avgPool(column, [rows, 1], 1, 'valid'), [features]), rows);
   }
 
   /** The steps of a sequence [time, ...]. */

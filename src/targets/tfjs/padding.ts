@@ -10,8 +10,6 @@ export class Padding {
   readonly count: number;
   /** 1 on valid steps, else 0: [time, size, 1]. */
   readonly mask: Tensor | null;
-  /** 1 / count on valid steps, else 0: [1, time * size]. Weights of a mean over batch and time. */
-  readonly meanWeights: Tensor;
   private readonly batch: Batch;
   private readonly ops: Ops;
   private reversal: Tensor | null = null;
@@ -22,22 +20,34 @@ export class Padding {
     this.batch = batch;
     const { size, steps, lengths } = batch;
     this.count = lengths ? lengths.reduce((a, b) => a + b, 0) : size * steps;
-    if (!lengths) {
-      this.mask = null;
-      this.meanWeights = ops.uniformRow(size * steps, 1 / this.count);
-      return;
-    }
-    const valid = this.perStep((t, b) => (t < lengths[b] ? 1 : 0));
-    this.mask = ops.tf.tensor(valid, [steps, size, 1]);
-    this.meanWeights = ops.tf.tensor(
-      valid.map((v) => v / this.count),
-      [1, size * steps],
-    );
+    this.mask = lengths
+      ? ops.tf.tensor(
+          this.perStep((t, b) => (t < lengths[b] ? 1 : 0)),
+          [steps, size, 1],
+        )
+      : null;
   }
 
   /** Zeroes what belongs to padded steps of a sequence [time, size, features]. */
   masked(sequence: Tensor): Tensor {
     return this.mask ? this.ops.tf.mul(sequence, this.mask) : sequence;
+  }
+
+  /** 1 / count on valid steps, else 0: [time, size, 1]. */
+  weights(): Tensor {
+    const { tf } = this.ops;
+    const { size, steps } = this.batch;
+    return this.mask ? tf.div(this.mask, this.count) : tf.fill([steps, size, 1], 1 / this.count);
+  }
+
+  /** The mean over the batch and the valid steps: [time, size, features] -> [features]. */
+  mean(sequence: Tensor): Tensor {
+    return this.ops.tf.div(this.ops.sumOfRows(this.masked(sequence)), this.count);
+  }
+
+  /** The adjoint of `mean`: [features] -> [time, size, features]. */
+  spread(cotangent: Tensor): Tensor {
+    return this.ops.tf.mul(this.weights(), cotangent);
   }
 
   /** Each sample reversed within its own length; padded steps stay where they are. Its own inverse and adjoint. */

@@ -28,12 +28,12 @@ function batchnorm(norm: Batchnorm, x: Tensor, time: boolean, context: Context):
   const { ops, padding } = context;
   const { tf } = ops;
   const count = time ? padding.count : x.shape[0];
-  const weights = time ? padding.meanWeights : ops.uniformRow(count, 1 / count);
+  const meanOf = (y: Tensor) => (time ? padding.mean(y) : tf.div(ops.sumOfRows(y), count));
   const weight = context.parameter(norm.weight);
   const [value, normalized, scale, mean, variance] = tf.tidy(() => {
-    const mean = ops.weightedSum(x, weights);
+    const mean = meanOf(x);
     const centered = tf.sub(x, mean);
-    const variance = ops.weightedSum(tf.square(centered), weights);
+    const variance = meanOf(tf.square(centered));
     const scale = tf.rsqrt(tf.add(variance, norm.eps));
     const normalized = tf.mul(centered, scale);
     const value = tf.add(tf.mul(normalized, weight), context.parameter(norm.bias));
