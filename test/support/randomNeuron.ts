@@ -7,13 +7,21 @@ import { Stream } from '../../src/random/stream.ts';
 export function randomNeuron(seed: number, name = 'Random'): string {
   const stream = new Stream(seed, 'random neuron');
   const pick = <T>(choices: readonly T[]): T => choices[stream.integer(choices.length)];
-  const some = (prefix: string, atMost: number) => Array.from({ length: 1 + stream.integer(atMost) }, (_, i) => `${prefix}${i}`);
+  const some = (prefix: string, atMost: number) =>
+    Array.from({ length: 1 + stream.integer(atMost) }, (_, i) => `${prefix}${i}`);
   const inputs = ['I', 'Iz'].slice(0, 1 + stream.integer(2));
   const states = some('x', 3);
   const parameters = some('p', 3);
   const scalar = pick(['', 'scalar ']);
   const recurrent = stream.uniform() < 0.7;
-  const surrogates = ['boxcar(0.5)', 'triangle', 'fast_sigmoid(3)', 'arctan(2)', 'sigmoid_derivative(4)', 'straight_through'];
+  const surrogates = [
+    'boxcar(0.5)',
+    'triangle',
+    'fast_sigmoid(3)',
+    'arctan(2)',
+    'sigmoid_derivative(4)',
+    'straight_through',
+  ];
 
   const perNeuron = [...inputs, ...states];
   const row = (depth: number): string => {

@@ -5,11 +5,6 @@ export type Value = string;
 
 export type Attributes = Readonly<Record<string, AttributeValue>>;
 
-interface Names {
-  /** How often each name was asked for; shared with subgraphs, because their names must differ from the outer graph's. */
-  readonly used: Map<string, number>;
-}
-
 /**
  * Collects nodes in order and gives every tensor a unique name near the one wished for. A scope made by `subgraph`
  * sees the outer graph's tensors.
@@ -18,11 +13,12 @@ export class GraphBuilder {
   readonly nodes: Node[] = [];
   /** Constants of the whole model; those of subgraphs go to the outermost graph. */
   readonly initializers: Tensor[];
-  private readonly names: Names;
+  /** How often each name was asked for; shared with subgraphs, because their names must differ from the outer graph's. */
+  private readonly asked: Map<string, number>;
   private readonly constants: Map<string, Value>;
 
   constructor(outer?: GraphBuilder) {
-    this.names = outer?.names ?? { used: new Map() };
+    this.asked = outer?.asked ?? new Map();
     this.initializers = outer?.initializers ?? [];
     this.constants = outer?.constants ?? new Map();
   }
@@ -33,8 +29,8 @@ export class GraphBuilder {
 
   /** A name not used so far: `wish`, or `wish` with a number. */
   name(wish: string): Value {
-    const count = this.names.used.get(wish) ?? 0;
-    this.names.used.set(wish, count + 1);
+    const count = this.asked.get(wish) ?? 0;
+    this.asked.set(wish, count + 1);
     return count === 0 ? wish : this.name(`${wish}_${count}`);
   }
 

@@ -22,6 +22,10 @@ export const metadataKeys = {
   loss: 'sparchc.loss',
 } as const;
 
+export function rateOutput(layer: string): string {
+  return `rate.${layer}`;
+}
+
 export interface ExportOptions {
   /** Fold batchnorm into weights and compute constants (clamped parameters) here; otherwise they stay operators. */
   readonly fold: boolean;
@@ -127,7 +131,7 @@ function modelOutputs(graph: Graph): Output[] {
     },
     ...sequenceOutput(graph),
     ...graph.layers.map(({ layer, output, features }) => ({
-      info: valueInfo(`rate.${layer}`, 'float32', ['batch', features], 'mean activity over the valid time steps'),
+      info: valueInfo(rateOutput(layer), 'float32', ['batch', features], 'mean activity over the valid time steps'),
       emit: (_: GraphBuilder, { values, time }: EmittedNodes) =>
         time.mean(values.get(output) as Value, `${layer}.rate`),
     })),

@@ -27,13 +27,7 @@ export class ModelParameters {
   }
 
   tensor(key: string): Value {
-    return this.once(key, () => this.builder.tensor(key, this.shape(key), this.values(key)));
-  }
-
-  private once(key: string, make: () => Value): Value {
-    const known = this.emitted.get(key);
-    if (known !== undefined) return known;
-    const value = make();
+    const value = this.emitted.get(key) ?? this.builder.tensor(key, this.shape(key), this.values(key));
     this.emitted.set(key, value);
     return value;
   }

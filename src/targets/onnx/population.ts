@@ -19,7 +19,10 @@ export function stateShape(node: PopulationNode, batch: string): (string | numbe
   return node.bidirectional ? [2, batch, node.size] : [batch, node.size];
 }
 
-/** `initialStates` and the result's `finalStates` are graph inputs and outputs in the order of the step's states. */
+/**
+ * Runs a layer over `inputs`, each [time, batch, size]. Returns its output [time, batch, size or 2 * size] and the final
+ * states in the order of the step's states, shaped as `stateShape` says.
+ */
 export function emitPopulation(
   builder: GraphBuilder,
   parameters: ModelParameters,
@@ -30,14 +33,14 @@ export function emitPopulation(
 ): { output: Value; finalStates: Value[] } {
   const { step, size: features, bidirectional, id } = node;
   const scope = emitPrelude(builder, parameters, node, fold);
-  const directions = (v: Value, axis: number) =>
-    builder.op('Concat', [v, time.reverse(v, `${id}.reversed`)], `${id}.directions`, { axis });
+  const bothDirections = (v: Value, reversed: Value) =>
+    builder.op('Concat', [v, reversed], `${id}.directions`, { axis: 1 });
   const { output, finalStates } = emitSequence(scope, {
     step,
     features,
-    inputs: bidirectional ? inputs.map((v) => directions(v, 1)) : inputs,
+    inputs: bidirectional ? inputs.map((v) => bothDirections(v, time.reverse(v, `${id}.reversed`))) : inputs,
     initialStates: step.states.map(({ name }) => emitInitialState(builder, time, node, stateInput(node, name))),
-    valid: bidirectional ? builder.op('Concat', [time.valid, time.valid], `${id}.valid`, { axis: 1 }) : time.valid,
+    valid: bidirectional ? bothDirections(time.valid, time.valid) : time.valid,
   });
   if (!bidirectional) return { output, finalStates };
 

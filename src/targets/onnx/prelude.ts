@@ -1,6 +1,6 @@
 import { type Env, evaluate } from '../../ir/evaluate.ts';
 import type { PopulationNode } from '../../ir/graph.ts';
-import type { Extent, Step, Var } from '../../ir/step.ts';
+import type { Prim, Step, Var } from '../../ir/step.ts';
 import type { GraphBuilder } from './builder.ts';
 import { emitEquations, Scope } from './equations.ts';
 import { type ModelParameters, transposed } from './parameters.ts';
@@ -23,7 +23,7 @@ function emitOperators(builder: GraphBuilder, parameters: ModelParameters, node:
   const scope = new Scope(builder);
   for (const { name, variable } of step.parameters) scope.bind(variable, parameters.tensor(node.parameters[name]));
   emitEquations(scope, step.prelude);
-  for (const matrix of constantsOf(step).filter(isMatrix)) {
+  for (const matrix of constantsOf(step).filter((v) => isOperand(step, 'matvec', v))) {
     const name = `${node.layer}.${matrix.name}.T`;
     scope.bindTranspose(matrix, builder.op('Transpose', [scope.value(matrix)], name, { perm: [1, 0] }));
   }
@@ -41,24 +41,25 @@ function foldPrelude(builder: GraphBuilder, parameters: ModelParameters, node: P
   for (const variable of constantsOf(step)) {
     const values = env.get(variable.id) as Float64Array;
     const name = `${node.layer}.${variable.name}`;
-    if (isMatrix(variable)) {
+    if (isOperand(step, 'matvec', variable)) {
       scope.bindTranspose(variable, builder.tensor(`${name}.T`, [size, size], transposed(values, size, size)));
-    } else {
-      scope.bind(variable, builder.tensor(name, shapeOf(variable.type.extent, size), Float32Array.from(values)));
+    }
+    if (variable.type.extent !== 'matrix' || isOperand(step, 'matvecTransposed', variable)) {
+      scope.bind(variable, builder.tensor(name, shapeOf(variable, size), Float32Array.from(values)));
     }
   }
   return scope;
 }
 
-function isMatrix(variable: Var): boolean {
-  return variable.type.extent === 'matrix';
+function isOperand(step: Step, prim: Prim, variable: Var): boolean {
+  return step.body.some((eqn) => eqn.prim === prim && eqn.args[0] === variable);
 }
 
-function shapeOf(extent: Extent, size: number): number[] {
-  return extent === 'scalar' ? [] : [size];
+function shapeOf({ type }: Var, size: number): number[] {
+  return type.extent === 'scalar' ? [] : type.extent === 'features' ? [size] : [size, size];
 }
 
-/** What a step's body, next states and output read from its parameters and prelude. Matrices occur as M of M @ x only. */
+/** What a step's body, next states and output read from its parameters and prelude. */
 function constantsOf(step: Step): Var[] {
   const available = new Set([...step.parameters.map((p) => p.variable.id), ...step.prelude.map((eqn) => eqn.out.id)]);
   const read = [...step.body.flatMap((eqn) => eqn.args), ...step.states.map((state) => state.after), step.output];

@@ -3,9 +3,17 @@ import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { type Batch, toDense } from '../../data/batch.ts';
 import { UserError } from '../../diagnostics/diagnostic.ts';
 import type { Tensors } from '../target.ts';
-import { formatVersion, metadataKeys } from './export.ts';
+import { formatVersion, metadataKeys, rateOutput } from './export.ts';
 import { batchLoss, meanRates } from './measures.ts';
-import { decodeModel, encodeModel, type Model, type Tensor as TensorProto, tensorValues, toNumber } from './proto.ts';
+import {
+  decodeModel,
+  encodeModel,
+  type Model,
+  type Tensor as TensorProto,
+  tensorValues,
+  toNumber,
+  type ValueInfo,
+} from './proto.ts';
 
 export interface OnnxModelInfo {
   /** The version of sparchc that wrote the file. */
@@ -50,6 +58,8 @@ export async function openOnnx(path: string, options: OnnxOptions = {}): Promise
   const info = modelInfo(model, path);
   const defaults = takeDefaults(model, path);
   const session = await createSession(encodeModel(model), options, path);
+  const expected = ['scores', ...info.layers.map(({ layer }) => rateOutput(layer))];
+  if (!expected.every((name) => session.outputNames.includes(name))) throw corrupt(path);
   return new LoadedModel(session, info, metadataOf(model).get(metadataKeys.loss) === 'output', defaults);
 }
 
@@ -64,10 +74,7 @@ async function read(path: string): Promise<Uint8Array> {
     throw new UserError(
       'SP621',
       `cannot read the model "${path}": ${why}; give the path of a file that "sparchc export" wrote`,
-      {
-        exitCode: 2,
-        cause,
-      },
+      { exitCode: 2, cause },
     );
   }
 }
@@ -101,7 +108,7 @@ function modelInfo(model: Model, path: string): OnnxModelInfo {
     throw foreign(path, `has the format ${format} of another version of sparchc and this one reads ${formatVersion}`);
   }
   try {
-    const [x] = model.graph.input;
+    const x = model.graph.input.find(({ name }) => name === 'x') as ValueInfo;
     return {
       version: metadata.get(metadataKeys.version) as string,
       specSha256: metadata.get(metadataKeys.specSha256) as string,
@@ -178,7 +185,7 @@ class LoadedModel implements OnnxModel {
       scores,
       output,
       loss: batchLoss(this.lossPerStep && output ? output : scores, batch, this.info.classes, this.lossPerStep),
-      firingRates: new Map(layers.map((layer) => [layer, meanRates(values(`rate.${layer}`), batch)])),
+      firingRates: new Map(layers.map((layer) => [layer, meanRates(values(rateOutput(layer)), batch)])),
       finalStates: new Map(named('final.').map((name) => [name.replace('final.', 'state.'), values(name)])),
     };
   }
