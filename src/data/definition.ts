@@ -9,6 +9,8 @@ export interface DataShape {
   /** Units that spike, or features of a time step; 1 for a waveform. */
   readonly features: number;
   readonly classes: number;
+  /** Waveforms only: samples per second, or null where the files tell. */
+  readonly rate?: number | null;
   /** Steps only: what values a feature takes. */
   readonly set?: ValueSet;
   /** Steps only: fixed number of time steps, or null where it varies. */

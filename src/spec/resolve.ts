@@ -1,5 +1,5 @@
 import { relative, resolve as resolvePath } from 'node:path';
-import type { Call } from '../data/config.ts';
+import type { Call, Padding } from '../data/config.ts';
 import type { AnyParams, Definition, ParamSpec } from '../definitions/params.ts';
 import type { Reporter } from '../diagnostics/diagnostic.ts';
 import type { Span } from '../diagnostics/source.ts';
@@ -22,6 +22,7 @@ export function resolveTree(
     source: resolveCall(tree, placeAt('data', 'source')) as Call,
     transforms: (get(tree, 'data', 'transforms') as ListTree).items.map((t) => callOf(t as MapTree, transformPlace)),
     validation: resolveCall(tree, placeAt('data', 'validation')) as Call,
+    padding: (textOf(get(tree, 'data', 'padding')) ?? 'exclude') as Padding,
   };
   const regularizer = resolveCall(tree, placeAt('train', 'regularizer'));
   return {

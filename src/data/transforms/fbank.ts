@@ -45,11 +45,11 @@ export const fbank = defineTransform({
   name: 'fbank',
   description: 'log-mel filterbank features of a recording, as Kaldi computes them',
   params,
-  infer(input, { mels, shift }) {
-    if (input.kind !== 'waveform') {
+  infer({ kind, classes }, { mels, shift }) {
+    if (kind !== 'waveform') {
       return { error: 'fbank needs a recording, such as those of hd, sc or audio_folder; remove this fbank' };
     }
-    return { ...input, kind: 'steps', features: mels, set: 'real', steps: null, stepDuration: shift };
+    return { kind: 'steps', classes, features: mels, set: 'real', steps: null, stepDuration: shift };
   },
   apply(sample, params) {
     if (sample.kind !== 'waveform') throw new Error('fbank needs a waveform');
