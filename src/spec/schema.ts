@@ -166,7 +166,8 @@ function quantitySchema(spec: Extract<ParamSpec, { type: 'quantity' }>, forEdito
   if (!forEditors) return { quantity: spec };
   const example = spec.unit === 's' ? ['1.4s', '25ms'] : ['16kHz'];
   const pattern = spec.unit === 's' ? '^[0-9.eE+-]+ ?(s|ms|us)$' : '^[0-9.eE+-]+ ?(Hz|kHz)$';
-  return { anyOf: [{ type: 'number' }, { type: 'string', pattern, examples: example }] };
+  const nothing = spec.default === null ? [{ type: 'null' }] : [];
+  return { anyOf: [{ type: 'number' }, { type: 'string', pattern, examples: example }, ...nothing] };
 }
 
 function modelSchema(forEditors: boolean): Schema {
