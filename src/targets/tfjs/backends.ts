@@ -3,6 +3,8 @@ import { dirname, sep } from 'node:path';
 import util from 'node:util';
 import type { Tf } from './ops.ts';
 
+const require = createRequire(import.meta.url);
+
 /** A TensorFlow.js backend that has been initialised and has computed something. */
 export interface Backend {
   /** The tfjs-core that the backend is registered with. */
@@ -25,7 +27,7 @@ export async function loadTensorFlow(packageName: TensorFlowPackage): Promise<Ba
   // TensorFlow prints what instructions it was built for, and more, to stderr: the errors are enough.
   process.env.TF_CPP_MIN_LOG_LEVEL ??= '2';
   restoreRemovedUtil();
-  const tf = await importOptional(packageName);
+  const tf = requireOptional(packageName);
   await start(tf, 'tensorflow');
   const { binding, isUsingGpuDevice } = tf.backend() as unknown as {
     binding: { TF_Version: string };
@@ -44,7 +46,7 @@ export async function loadWasm(): Promise<Backend> {
   const tf = await import('@tensorflow/tfjs-core');
   const { setWasmPaths } = await import('@tensorflow/tfjs-backend-wasm');
   // The .wasm files lie beside the module; left to itself, it looks for them beside the program.
-  setWasmPaths(dirname(createRequire(import.meta.url).resolve('@tensorflow/tfjs-backend-wasm')) + sep);
+  setWasmPaths(dirname(require.resolve('@tensorflow/tfjs-backend-wasm')) + sep);
   await start(tf, 'wasm');
   return { tf, name: 'wasm', description: `TensorFlow.js ${tf.version_core} (WebAssembly)`, onGpu: false };
 }
@@ -67,17 +69,14 @@ async function start(tf: Tf, name: Backend['name']): Promise<void> {
   if (value !== 11) throw new Error(`the backend "${name}" computed 1 * 3 + 2 * 4 = ${value}`);
 }
 
-async function importOptional(packageName: string): Promise<Tf> {
+function requireOptional(packageName: string): Tf {
+  let path: string;
   try {
-    const library = await import(packageName);
-    return library.default ?? library;
-  } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
-    if (code === 'ERR_MODULE_NOT_FOUND' && message.includes(`'${packageName}'`)) {
-      throw new NotInstalled(`${packageName} is not installed`);
-    }
-    throw error;
+    path = require.resolve(packageName);
+  } catch {
+    throw new NotInstalled(`${packageName} is not installed`);
   }
+  return require(path);
 }
 
 /** tfjs-node 4.22 calls a function that Node 23 removed. */

@@ -46,9 +46,7 @@ export class TfjsModel implements CompiledModel {
   }
 
   async trainStep(batch: Batch, request: TrainRequest): Promise<StepResult> {
-    this.activate();
-    const { tf } = this.ops;
-    const result = tf.tidy(() => {
+    const result = this.onDevice(() => {
       const updates = new Map<string, Tensor>();
       const context = this.context(batch, request, request, updates);
       const network = new Network(this.graph, inputTensor(this.ops, batch), context);
@@ -60,19 +58,16 @@ export class TfjsModel implements CompiledModel {
       for (const [key, value] of updates) this.store.replaceBuffer(key, value);
       return { ...forward, loss, gradient: request.wantGradients ? [gradient] : [] };
     });
-    this.ops.releaseTransposes();
     return this.download(result, request);
   }
 
   async evaluate(batch: Batch, request: ForwardRequest = {}): Promise<StepResult> {
-    this.activate();
-    const result = this.ops.tf.tidy(() => {
+    const result = this.onDevice(() => {
       const context = this.context(batch, request, null, new Map());
       const network = new Network(this.graph, inputTensor(this.ops, batch), context);
       const forward = this.forwardResult(network, request, this.firingRates(network, context));
       return { ...forward, loss: this.crossEntropy(network, batch, context).value, gradient: [] };
     });
-    this.ops.releaseTransposes();
     return this.download(result, request);
   }
 
@@ -114,6 +109,16 @@ export class TfjsModel implements CompiledModel {
     this.store.dispose();
     this.optimizer.dispose();
     this.ops.dispose();
+  }
+
+  /** Everything a step allocates is freed when it ends, but for its result. */
+  private onDevice(step: () => DeviceResult): DeviceResult {
+    this.activate();
+    try {
+      return this.ops.tf.tidy(step);
+    } finally {
+      this.ops.releaseTransposes();
+    }
   }
 
   private context(

@@ -1,3 +1,4 @@
+import type * as TfCore from '@tensorflow/tfjs-core';
 import type { Batch } from '../../data/batch.ts';
 import type { Ops, Tensor } from './ops.ts';
 
@@ -12,7 +13,7 @@ export class Padding {
   readonly mask: Tensor | null;
   private readonly batch: Batch;
   private readonly ops: Ops;
-  private reversal: Tensor | null = null;
+  private readonly reversal: TfCore.Tensor1D | null;
 
   /** Call inside `tf.tidy`. */
   constructor(ops: Ops, batch: Batch) {
@@ -25,6 +26,9 @@ export class Padding {
           this.perStep((t, b) => (t < lengths[b] ? 1 : 0)),
           [steps, size, 1],
         )
+      : null;
+    this.reversal = lengths
+      ? ops.tf.tensor1d(Int32Array.from(this.perStep((t, b) => this.reversed(t, b) * size + b)))
       : null;
   }
 
@@ -53,12 +57,8 @@ export class Padding {
   /** Each sample reversed within its own length; padded steps stay where they are. Its own inverse and adjoint. */
   reverse(sequence: Tensor): Tensor {
     const { tf } = this.ops;
-    const { size, steps, lengths } = this.batch;
-    if (!lengths) return tf.reverse(sequence, 0);
-    this.reversal ??= tf.tensor1d(
-      Int32Array.from(this.perStep((t, b) => (t < lengths[b] ? lengths[b] - 1 - t : t) * size + b)),
-    );
-    return tf.reshape(tf.gather(this.ops.rows(sequence), this.reversal as never), [steps, size, -1]);
+    if (!this.reversal) return tf.reverse(sequence, 0);
+    return tf.reshape(tf.gather(this.ops.rows(sequence), this.reversal), sequence.shape);
   }
 
   /** The last valid step of each sample: [time, size, features] -> [size, features]. */
@@ -77,6 +77,10 @@ export class Padding {
 
   private lastStep(b: number): number {
     return (this.batch.lengths ? this.batch.lengths[b] : this.batch.steps) - 1;
+  }
+
+  private reversed(t: number, b: number): number {
+    return t <= this.lastStep(b) ? this.lastStep(b) - t : t;
   }
 
   private perStep(f: (t: number, b: number) => number): Float32Array {

@@ -4,7 +4,7 @@ import { residualUses, type Schedule, scheduleBackward, scheduleForward } from '
 import { type Env, read, run } from './emit.ts';
 import type { Ops, Tensor } from './ops.ts';
 import { Sequence } from './sequence.ts';
-import { extend, runOverTime, type SequenceShape, type Values } from './timeLoop.ts';
+import { runOverTime, type SequenceShape, type Values } from './timeLoop.ts';
 
 /** What the backward pass needs of a forward one. */
 export interface Tape {
@@ -97,7 +97,7 @@ export class Recurrence {
   /** Shaped as the parameter, also where the gradient is the same for all of its elements. */
   private gradient(ops: Ops, once: Env, { parameter, value }: AdjointStep['gradients'][number]): Tensor {
     const { variable } = this.step.parameters.find((p) => p.name === parameter) as StepParameter;
-    return extend(ops, read(ops, once, value), read(ops, once, variable).shape);
+    return ops.expand(read(ops, once, value), read(ops, once, variable).shape);
   }
 
   private results(): Atom[] {
@@ -124,7 +124,7 @@ export class Recurrence {
 
 function wholeOf(ops: Ops, atom: Atom, values: Values, shape: SequenceShape): Tensor {
   const sequence = atom.kind === 'var' && values.sequences.get(atom.id);
-  return sequence ? sequence.whole : extend(ops, read(ops, values.once, atom), shape);
+  return sequence ? sequence.whole : ops.expand(read(ops, values.once, atom), shape);
 }
 
 function varsOf(atoms: readonly Atom[]): Var[] {

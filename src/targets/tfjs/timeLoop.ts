@@ -42,7 +42,7 @@ function runOnSequences(ops: Ops, eqns: readonly Eqn[], values: Values, shape: S
   run(ops, eqns, env);
   for (const { out } of eqns) {
     const value = env.get(out.id) as Tensor;
-    if (out.type.extent === 'rows') values.sequences.set(out.id, Sequence.ofWhole(ops, extend(ops, value, shape)));
+    if (out.type.extent === 'rows') values.sequences.set(out.id, Sequence.ofWhole(ops, ops.expand(value, shape)));
     else values.once.set(out.id, value);
   }
 }
@@ -67,7 +67,7 @@ function runLoop(
       schedule.sliced.forEach((v, i) => void env.set(v.id, slices[i][t]));
       schedule.carried.forEach(({ current }, i) => void env.set(current.id, carried[i]));
       run(ops, schedule.loop, env);
-      const fill = (x: Tensor) => extend(ops, x, [rows, features]);
+      const fill = (x: Tensor) => ops.expand(x, [rows, features]);
       return {
         next: schedule.carried.map((c) => fill(read(ops, env, c.next))),
         now: recorded.map((v) => fill(read(ops, env, v))),
@@ -89,9 +89,4 @@ function recordedVars(schedule: Schedule, kept: readonly Var[]): Var[] {
     if (atom.kind === 'var' && inLoop.has(atom.id)) recorded.set(atom.id, atom);
   }
   return [...recorded.values()];
-}
-
-/** Broadcasts a value that happens not to vary (a literal, a parameter) to the full shape. */
-export function extend(ops: Ops, value: Tensor, shape: readonly number[]): Tensor {
-  return value.rank === shape.length ? value : ops.tf.add(ops.tf.zeros([...shape]), value);
 }

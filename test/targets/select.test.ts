@@ -1,0 +1,137 @@
+import { readFileSync } from 'node:fs';
+import * as tf from '@tensorflow/tfjs-core';
+import { describe, expect, it } from 'vitest';
+import { UserError } from '../../src/diagnostics/diagnostic.ts';
+import { defaultLoaders, type Loaders, selectTarget, targetNames } from '../../src/targets/select.ts';
+import { type Backend, NotInstalled } from '../../src/targets/tfjs/backends.ts';
+
+const works =
+  (name: Backend['name'], description: string, onGpu = false) =>
+  async () => ({
+    tf,
+    name,
+    description,
+    onGpu,
+  });
+const absent = async (): Promise<Backend> => {
+  throw new NotInstalled('absent');
+};
+const broken = (message: string) => async (): Promise<Backend> => {
+  throw new Error(message);
+};
+
+const wasmOnly: Loaders = {
+  tensorflowGpu: absent,
+  tensorflow: absent,
+  wasm: works('wasm', 'WebAssembly'),
+  cpu: works('cpu', 'JavaScript'),
+};
+const gpu = works('tensorflow', 'TensorFlow 2.9.1 (GPU)', true);
+const cpuTensorFlow = works('tensorflow', 'TensorFlow 2.9.1 (CPU)');
+
+const pick = async (request: string, loaders: Partial<Loaders> = {}) => {
+  const { target, reason } = await selectTarget(request, { ...wasmOnly, ...loaders });
+  return [target.name, reason];
+};
+
+async function failure(request: string, loaders: Partial<Loaders> = {}): Promise<UserError> {
+  const error = await selectTarget(request, { ...wasmOnly, ...loaders }).catch((e) => e);
+  expect(error).toBeInstanceOf(UserError);
+  return error;
+}
+
+describe('auto', () => {
+  it('takes a GPU that computes', async () => {
+    expect(await pick('auto', { tensorflowGpu: gpu })).toEqual([
+      'tfjs/tensorflow',
+      'tfjs/tensorflow on TensorFlow 2.9.1 (GPU)',
+    ]);
+  });
+
+  it('says that the GPU package found no GPU', async () => {
+    expect(await pick('auto', { tensorflowGpu: cpuTensorFlow })).toEqual([
+      'tfjs/tensorflow',
+      'tfjs/tensorflow on TensorFlow 2.9.1 (CPU): @tensorflow/tfjs-node-gpu is installed but found no GPU',
+    ]);
+  });
+
+  it('takes tfjs-node where the GPU package does not load', async () => {
+    const tensorflowGpu = broken('libcudart.so.11.0: cannot open shared object file\nmore');
+    expect(await pick('auto', { tensorflowGpu, tensorflow: cpuTensorFlow })).toEqual([
+      'tfjs/tensorflow',
+      'tfjs/tensorflow on TensorFlow 2.9.1 (CPU): @tensorflow/tfjs-node-gpu is installed but does not work (libcudart.so.11.0: cannot open shared object file)',
+    ]);
+  });
+
+  it('takes WebAssembly where no TensorFlow is installed', async () => {
+    const why = '@tensorflow/tfjs-node-gpu is not installed and @tensorflow/tfjs-node is not installed';
+    expect(await pick('auto')).toEqual(['tfjs/wasm', `tfjs/wasm on WebAssembly: ${why}`]);
+    expect(await pick('tfjs')).toEqual(await pick('auto'));
+  });
+
+  it('falls back to JavaScript', async () => {
+    const [name, reason] = await pick('auto', { wasm: broken('no SIMD') });
+    expect(name).toBe('tfjs/cpu');
+    expect(reason).toContain('and @tensorflow/tfjs-backend-wasm is installed but does not work (no SIMD)');
+  });
+
+  it('does not load what it does not need', async () => {
+    const loaded: string[] = [];
+    const note = (name: string, load: () => Promise<Backend>) => () => {
+      loaded.push(name);
+      return load();
+    };
+    await pick('auto', {
+      tensorflowGpu: note('gpu', absent),
+      tensorflow: note('cpu', cpuTensorFlow),
+      wasm: note('wasm', absent),
+    });
+    expect(loaded).toEqual(['gpu', 'cpu']);
+  });
+});
+
+describe('a target by name', () => {
+  it.each(['tfjs/wasm', 'tfjs/cpu', 'reference'])('%s', async (name) => {
+    expect((await pick(name, { tensorflowGpu: gpu }))[0]).toBe(name);
+  });
+
+  it('prefers a GPU for tfjs/tensorflow', async () => {
+    expect(await pick('tfjs/tensorflow', { tensorflowGpu: gpu, tensorflow: cpuTensorFlow })).toEqual([
+      'tfjs/tensorflow',
+      'tfjs/tensorflow on TensorFlow 2.9.1 (GPU)',
+    ]);
+  });
+
+  it('says how to install what is absent', async () => {
+    const { diagnostic, exitCode } = await failure('tfjs/tensorflow');
+    expect(diagnostic.code).toBe('SP604');
+    expect(exitCode).toBe(1);
+    expect(diagnostic.message).toBe(
+      'the target "tfjs/tensorflow" cannot run: @tensorflow/tfjs-node-gpu is not installed and @tensorflow/tfjs-node is not installed; ' +
+        'run "npm install @tensorflow/tfjs-node" (or @tensorflow/tfjs-node-gpu, for CUDA 11.2), or use the target "tfjs/wasm"',
+    );
+  });
+
+  it('suggests a known name', async () => {
+    const { diagnostic, exitCode } = await failure('tfjs/wsm');
+    expect([diagnostic.code, exitCode]).toEqual(['SP601', 2]);
+    expect(diagnostic.message).toBe('there is no target "tfjs/wsm"; did you mean "tfjs/wasm"?');
+    for (const name of targetNames) expect((await failure('pytorch')).message).toContain(`"${name}"`);
+  });
+});
+
+describe('the real loaders', () => {
+  it('load what is in package.json, and compute', async () => {
+    const { dependencies } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'));
+    for (const name of ['wasm', 'cpu'] as const) {
+      expect(dependencies).toHaveProperty(`@tensorflow/tfjs-backend-${name}`);
+      expect((await selectTarget(`tfjs/${name}`, defaultLoaders)).target.name).toBe(`tfjs/${name}`);
+    }
+  });
+
+  it('tell an absent package from a broken one', async () => {
+    const error = await defaultLoaders.tensorflowGpu().catch((e) => e);
+    if (error instanceof Error) expect(error).toBeInstanceOf(NotInstalled);
+    else expect(error.name).toBe('tensorflow');
+  });
+});
