@@ -78,7 +78,7 @@ describe("the paper's specs", () => {
       graph,
       data: info,
     } = compileSpec(`specs/paper/${name}`, {
-      sets: [`data.source.folder=${data}`, 'vars.hidden=8', 'train.batch=2'],
+      sets: [`data.source.folder=${data}`, 'vars.hidden=8'],
     });
     const [dataset, neuron] = name.replace('.yaml', '').split('-');
     expect(experiment.data.source.type).toBe(dataset);
