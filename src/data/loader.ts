@@ -5,7 +5,8 @@ import type { DataConfig } from './config.ts';
 import type { DatasetSplit, OpenDataset, Sample, SplitName } from './definition.ts';
 import { describePipeline, type PipelineInfo } from './describe.ts';
 import { datasetByName, lookUp, validationByName } from './registry.ts';
-import { sampleTransform } from './sampleTransform.ts';
+import { SampleCache } from './sampleCache.ts';
+import { sampleTransforms } from './sampleTransform.ts';
 import type { Selection, SplitPlan } from './validation.ts';
 
 export interface SplitInfo {
@@ -75,15 +76,28 @@ function createLoader(
   dataset: OpenDataset,
   plan: SplitPlan,
 ): Loader {
-  const transform = sampleTransform(config.transforms, options.seed);
+  const transforms = sampleTransforms(config.transforms, options.seed);
+  const cache = new SampleCache();
+
+  /** Samples by index as they are before the first random transform. */
+  const prepare = async (split: SplitName, indices: readonly number[]): Promise<Sample[]> => {
+    const keyOf = (index: number) => `${split} ${index}`;
+    const found = indices.map((index) => cache.get(keyOf(index)));
+    const missing = indices.filter((_, i) => !found[i]);
+    const read = missing.length > 0 ? await dataset.splits[split]!.read(missing) : [];
+    const made = read.map(transforms.fixed);
+    for (const [i, sample] of made.entries()) cache.add(keyOf(missing[i]), sample);
+    const next = made.values();
+    return found.map((sample) => sample ?? (next.next().value as Sample));
+  };
 
   const load = async (request: EpochRequest, positions: Int32Array): Promise<LoadedBatch> => {
     const { split, epoch, augment = false } = request;
     const selection = plan.splits[split];
     const source = dataset.splits[selection.split]!;
     const indices = Array.from(positions, (position) => selection.indices[position]);
-    const read = await source.read(indices);
-    const samples = read.map((sample, i) => transform(sample, { epoch, augment, sample: indices[i] }));
+    const prepared = await prepare(selection.split, indices);
+    const samples = prepared.map((sample, i) => transforms.random(sample, { epoch, augment, sample: indices[i] }));
     const { usable, kept, skipped } = sortOut(samples, indices, source, dataset.strict ?? false);
     const labels = Int32Array.from(kept, (index) => source.labels[index]);
     return {

@@ -11,15 +11,32 @@ export interface SampleKey {
   readonly augment: boolean;
 }
 
-/** All transforms of a pipeline, one after another. A sample that cannot be used passes through. */
-export function sampleTransform(calls: readonly Call[], seed: number): (sample: Sample, key: SampleKey) => Sample {
-  const steps = calls.map((call, position) => stepOf(call, position, seed));
-  const next = (key: SampleKey) => (sample: Sample, step: (typeof steps)[number]) =>
-    sample.kind === 'unusable' ? sample : step(sample, key);
-  return (sample, key) => steps.reduce(next(key), sample);
+/** The transforms of a pipeline, in two parts. A sample that cannot be used passes through. */
+export interface SampleTransforms {
+  /** Up to the first random transform: the same in every epoch. */
+  fixed(sample: Sample): Sample;
+  /** From there on. */
+  random(sample: Sample, key: SampleKey): Sample;
 }
 
-function stepOf({ type, params }: Call, position: number, seed: number): (sample: Sample, key: SampleKey) => Sample {
+export function sampleTransforms(calls: readonly Call[], seed: number): SampleTransforms {
+  const steps = calls.map((call, position) => stepOf(call, position, seed));
+  const firstRandom = calls.findIndex(({ type }) => lookUp(transformByName, type).augments);
+  const split = firstRandom < 0 ? steps.length : firstRandom;
+  const notRandom = { epoch: 0, sample: 0, augment: false };
+  return {
+    fixed: (sample) => run(steps.slice(0, split), sample, notRandom),
+    random: (sample, key) => run(steps.slice(split), sample, key),
+  };
+}
+
+type Step = (sample: Sample, key: SampleKey) => Sample;
+
+function run(steps: readonly Step[], sample: Sample, key: SampleKey): Sample {
+  return steps.reduce((value, step) => (value.kind === 'unusable' ? value : step(value, key)), sample);
+}
+
+function stepOf({ type, params }: Call, position: number, seed: number): Step {
   const transform = lookUp(transformByName, type);
   if (!transform.augments) return (sample) => transform.apply(sample, params);
   return (value, { epoch, sample, augment }) =>

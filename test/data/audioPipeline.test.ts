@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, expect, test } from 'vitest';
@@ -98,6 +98,19 @@ test('augmentation: only in training, another one in each epoch, the same after 
   expect(await take(augmented, { epoch: 1, augment: true, from: 1 })).toEqual(first.slice(1));
   const again = await open(audioAugmentations.map((d) => call(d)));
   expect(await take(again, { epoch: 1, augment: true })).toEqual(first);
+});
+
+test('recordings are decoded once', async () => {
+  const pipeline = await open();
+  const first = await take(pipeline, { epoch: 1, shuffle: true });
+  const path = join(folder, 'audio', 'lang-english_speaker-00_trial-0_digit-0.wav');
+  const kept = readFileSync(path);
+  writeFileSync(path, 'gone');
+  try {
+    expect(await take(pipeline, { epoch: 1, shuffle: true })).toEqual(first);
+  } finally {
+    writeFileSync(path, kept);
+  }
 });
 
 test('a mistake in the rates is told at the source', async () => {

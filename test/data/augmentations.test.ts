@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { addReverb } from '../../src/data/audio/freeverb.ts';
 import type { AugmentationDefinition, SampleOf } from '../../src/data/definition.ts';
-import { sampleTransform } from '../../src/data/sampleTransform.ts';
+import { sampleTransforms } from '../../src/data/sampleTransform.ts';
 import {
   audioAugmentations,
   gain,
@@ -136,7 +136,7 @@ describe('in a pipeline', () => {
   const calls = audioAugmentations.map((d) => ({ type: d.name, params: { ...defaultParams(d), p: 1 } }));
   const key = { epoch: 3, sample: 7, augment: true };
   const samplesOf = (seed: number, changed = {}) =>
-    (sampleTransform(calls, seed)(tone, { ...key, ...changed }) as SampleOf<'waveform'>).samples;
+    (sampleTransforms(calls, seed).random(tone, { ...key, ...changed }) as SampleOf<'waveform'>).samples;
 
   test('draws follow from seed, epoch and sample alone', () => {
     expect(samplesOf(1)).toEqual(samplesOf(1));
@@ -147,8 +147,8 @@ describe('in a pipeline', () => {
 
   test('two of the same kind draw independently', () => {
     const twice = { type: 'noise_snr', params: { p: 1, min: 0, max: 0 } };
-    const run = sampleTransform([twice, twice], 1);
-    const added = difference((run(tone, key) as SampleOf<'waveform'>).samples, tone.samples);
+    const { random } = sampleTransforms([twice, twice], 1);
+    const added = difference((random(tone, key) as SampleOf<'waveform'>).samples, tone.samples);
     // Equal draws would add up to twice the noise, independent ones to less.
     expect(rms(added) / rms(tone.samples)).toBeLessThan(1.9);
   });

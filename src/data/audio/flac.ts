@@ -64,9 +64,13 @@ function run(flac: Library, file: ByteReader, write: libflac.decoder_write_callb
 /** The mean of channels of little-endian integers, scaled to [-1, 1). */
 function addMean(channels: readonly Uint8Array[], bits: number, into: Float32Array): void {
   const width = channels[0].length / into.length;
+  const unused = 32 - 8 * width;
   const scale = 1 / (channels.length * 2 ** (bits - 1));
-  for (const channel of channels) {
-    const bytes = Buffer.from(channel.buffer, channel.byteOffset, channel.byteLength);
-    for (let i = 0; i < into.length; i++) into[i] += bytes.readIntLE(i * width, width) * scale;
+  for (const bytes of channels) {
+    for (let i = 0, at = 0; i < into.length; i++) {
+      let value = 0;
+      for (let shift = unused; shift < 32; shift += 8) value |= bytes[at++] << shift;
+      into[i] += (value >> unused) * scale;
+    }
   }
 }

@@ -12,7 +12,7 @@ const BETA = 8;
 export class Resampler {
   private readonly up: number;
   private readonly down: number;
-  /** Input samples on either side of an output sample that its filter reaches. */
+  /** Input samples on either side of an output sample that its filter reaches; even, for `dot`. */
   private readonly reach: number;
   /** One filter for each of the `up` positions between input samples: taps from -reach + 1 to reach. */
   private readonly phases: readonly Float64Array[];
@@ -22,21 +22,18 @@ export class Resampler {
     this.up = to / common;
     this.down = from / common;
     const cutoff = ROLLOFF * Math.min(1, to / from);
-    this.reach = Math.ceil(ZEROS / Math.min(1, to / from));
+    this.reach = 2 * Math.ceil(ZEROS / Math.min(1, to / from) / 2);
     this.phases = Array.from({ length: this.up }, (_, p) => this.filter(p / this.up, cutoff));
   }
 
   resample(samples: Float32Array): Float32Array {
     const { up, down, reach, phases } = this;
+    const padded = new Float64Array(samples.length + 2 * reach);
+    padded.set(samples, reach);
     const output = new Float32Array(Math.ceil((samples.length * up) / down));
     for (let n = 0; n < output.length; n++) {
       const position = n * down;
-      const taps = phases[position % up];
-      const first = Math.floor(position / up) - reach + 1;
-      const end = Math.min(taps.length, samples.length - first);
-      let sum = 0;
-      for (let k = Math.max(0, -first); k < end; k++) sum += taps[k] * samples[first + k];
-      output[n] = sum;
+      output[n] = dot(phases[position % up], padded, Math.floor(position / up) + 1);
     }
     return output;
   }
@@ -50,6 +47,18 @@ export class Resampler {
     const sum = taps.reduce((a, b) => a + b, 0);
     return taps.map((tap) => tap / sum);
   }
+}
+
+/** The products of taps and signal from `start` on. Four sums at once: one would wait for each addition. */
+function dot(taps: Float64Array, signal: Float64Array, start: number): number {
+  let [a, b, c, d] = [0, 0, 0, 0];
+  for (let k = 0; k < taps.length; k += 4) {
+    a += taps[k] * signal[start + k];
+    b += taps[k + 1] * signal[start + k + 1];
+    c += taps[k + 2] * signal[start + k + 2];
+    d += taps[k + 3] * signal[start + k + 3];
+  }
+  return a + b + (c + d);
 }
 
 function sinc(x: number): number {

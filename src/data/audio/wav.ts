@@ -46,6 +46,7 @@ export function decodeWav(file: ByteReader, { format, channels, start, bytes, sa
     let sum = 0;
     for (let c = 0; c < channels; c++) sum += decode(data, (i * channels + c) * size);
     mono[i] = sum / channels;
+    if (!Number.isFinite(sum)) throw new AudioProblem('is damaged: it holds values that are no numbers');
   }
   return mono;
 }
