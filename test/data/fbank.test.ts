@@ -112,11 +112,14 @@ test('the shape after fbank', () => {
   expect(fbank.infer({ kind: 'spikes', features: 700, classes: 20 }, params())).toHaveProperty('error');
 });
 
-test('much faster than real time', () => {
+test('200 times faster than real time on one core', () => {
   const minute = tone(16000 * 60);
   const shared = params();
-  fbank.apply(minute, shared);
-  const start = performance.now();
-  fbank.apply(minute, shared);
-  expect(60 / ((performance.now() - start) / 1000)).toBeGreaterThan(200);
+  const cpuSeconds = Array.from({ length: 5 }, () => {
+    const before = process.cpuUsage();
+    fbank.apply(minute, shared);
+    const { user, system } = process.cpuUsage(before);
+    return (user + system) / 1e6;
+  });
+  expect(60 / Math.min(...cpuSeconds)).toBeGreaterThan(200);
 });
