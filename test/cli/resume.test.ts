@@ -10,7 +10,7 @@ let args: string[];
 beforeAll(async () => {
   const { spec, ...made } = workspace();
   cwd = made.cwd;
-  args = ['train', spec, '--target', 'tfjs/cpu', '--set', 'train.epochs=6', '--set', 'train.checkpoint_every=0.001'];
+  args = ['train', spec, '--target', 'tfjs/cpu', '--set', 'train.epochs=6', '--set', 'train.checkpoint_every=1ms'];
   const whole = await sparchc([...args, '--out', 'whole'], cwd);
   expect(whole.code, whole.stderr).toBe(0);
 });
