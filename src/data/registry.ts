@@ -4,6 +4,7 @@ import { randman } from './datasets/randman.ts';
 import { sc } from './datasets/sc.ts';
 import { shd } from './datasets/shd.ts';
 import { ssc } from './datasets/ssc.ts';
+import { tensor } from './datasets/tensor.ts';
 import type { AugmentationDefinition, DatasetDefinition, TransformDefinition } from './definition.ts';
 import { audioAugmentations } from './transforms/audioAugmentations.ts';
 import { bin } from './transforms/bin.ts';
@@ -14,7 +15,7 @@ import { spikeAugmentations } from './transforms/spikeAugmentations.ts';
 import { auto, fraction, speakers, test, type ValidationDefinition } from './validation.ts';
 
 /** Everything that the `data` section of a spec can call. */
-export const datasets: readonly DatasetDefinition[] = [shd, ssc, hd, sc, audioFolder, randman];
+export const datasets: readonly DatasetDefinition[] = [shd, ssc, hd, sc, audioFolder, randman, tensor];
 export const transforms: readonly (TransformDefinition | AugmentationDefinition)[] = [
   bin,
   resample,
