@@ -158,6 +158,16 @@ describe('in a pipeline', () => {
   });
 });
 
+test('ranges are in order', () => {
+  for (const d of [noise, noiseSnr, gain]) {
+    expect(d.check!(defaultParams(d))).toBeNull();
+    expect(d.check!({ p: 1, min: 3, max: 2 })).toEqual({
+      parameter: 'min',
+      message: '"min" must be at most "max", which is 2, not 3',
+    });
+  }
+});
+
 test('each says what it is for', () => {
   const waveform = { kind: 'waveform', features: 1, classes: 2 } as const;
   const events = { kind: 'spikes', features: 700, classes: 2 } as const;

@@ -1,3 +1,4 @@
+import type { AnyParams } from '../../definitions/params.ts';
 import type { Stream } from '../../random/stream.ts';
 import { addReverb } from '../audio/freeverb.ts';
 import { type DataShape, defineAugmentation, type Sample, type WaveformSample } from '../definition.ts';
@@ -26,6 +27,7 @@ export const noise = defineAugmentation({
     min: { type: 'number', min: 0, default: 1e-4, description: 'smallest share' },
     max: { type: 'number', min: 0, default: 0.9, description: 'largest share' },
   },
+  check: ordered,
   infer: recordingsOnly('noise'),
   apply(sample, { p, min, max }, stream) {
     if (stream.uniform() >= p) return sample;
@@ -42,6 +44,7 @@ export const noiseSnr = defineAugmentation({
     min: { type: 'number', default: 5, description: 'lowest ratio, dB' },
     max: { type: 'number', default: 30, description: 'highest ratio, dB' },
   },
+  check: ordered,
   infer: recordingsOnly('noise_snr'),
   apply(sample, { p, min, max }, stream) {
     if (stream.uniform() >= p) return sample;
@@ -58,6 +61,7 @@ export const gain = defineAugmentation({
     min: { type: 'number', default: -20, description: 'smallest gain, dB' },
     max: { type: 'number', default: -1, description: 'largest gain, dB' },
   },
+  check: ordered,
   infer: recordingsOnly('gain'),
   apply(sample, { p, min, max }, stream) {
     if (stream.uniform() >= p) return sample;
@@ -88,6 +92,11 @@ export const reverb = defineAugmentation({
 });
 
 export const audioAugmentations = [invert, noise, noiseSnr, gain, reverb];
+
+function ordered({ min, max }: AnyParams) {
+  if ((min as number) <= (max as number)) return null;
+  return { parameter: 'min', message: `"min" must be at most "max", which is ${max}, not ${min}` };
+}
 
 function recordingsOnly(name: string) {
   return (input: DataShape) =>
