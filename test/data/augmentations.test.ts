@@ -86,6 +86,15 @@ describe('reverb', () => {
     expect(energy(output, 8000, 12000)).toBeLessThan(0.5 * energy(output, shortest, 4000));
   });
 
+  test('a smaller room answers sooner', () => {
+    const first = (room: number) =>
+      addReverb(impulse, 16000, { ...settings, room }).findIndex((x, i) => i > 0 && x !== 0);
+    // The shortest comb, scaled by the room from 0.1 to 1; the allpasses pass their input on at once.
+    expect([first(0), first(50), first(100)]).toEqual(
+      [0.1, 0.55, 1].map((r) => Math.round((1116 * r * 16000) / 44100)),
+    );
+  });
+
   test('more reverberance decays more slowly, more damping sooner', () => {
     const tail = (changed: object) => energy(addReverb(impulse, 16000, { ...settings, ...changed }), 8000, 16000);
     expect(tail({ reverberance: 100 })).toBeGreaterThan(3 * tail({ reverberance: 0 }));
