@@ -1,6 +1,6 @@
 import { stringify } from 'yaml';
 import { type Compiled, compileSource } from '../compile.ts';
-import { UserError } from '../diagnostics/diagnostic.ts';
+import { CompileError, UserError } from '../diagnostics/diagnostic.ts';
 import { initialParameters } from '../targets/draws.ts';
 import type { PickleValue } from './pickle.ts';
 import { readTorchModule, type TorchModule, type TorchTensor } from './torchModule.ts';
@@ -23,13 +23,24 @@ const gatedTypes = ['MLP', 'RNN', 'LiGRU', 'GRU'];
 export function importSparch(bytes: Uint8Array, path: string, name: string): ImportedModel {
   const module = readTorchModule(bytes, path);
   const text = stringify(specOf(module, path, name), { lineWidth: 0 });
-  const spec = compileSource({ name: 'imported', text, folder: '.' });
+  const spec = compileImported(text, path);
   const weights = initialParameters(spec.graph, spec.experiment.seed);
   for (const { key, shape, role } of spec.graph.parameters) {
     if (role === 'initialState') continue;
     weights.set(key, weightOf(key, shape, module.tensors.get(key), path));
   }
   return { spec, weights };
+}
+
+/** Numbers out of a damaged file may describe an impossible network. */
+function compileImported(text: string, path: string): Compiled {
+  try {
+    return compileSource({ name: 'imported', text, folder: '.' });
+  } catch (error) {
+    if (!(error instanceof CompileError)) throw error;
+    const [{ message }] = error.diagnostics;
+    throw new UserError('SP844', `"${path}" describes a network that cannot be: ${message}`);
+  }
 }
 
 /** Recurrent matrices multiply from the right in sparch's spiking layers (s V), from the left here (V @ s). */

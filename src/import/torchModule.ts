@@ -70,6 +70,8 @@ function attributesOf(module: PickleCall): Map<string, PickleValue> {
 
 /** Parameters and buffers of a module and of everything below it, as state_dict names them. */
 function collectTensors(module: PickleCall, prefix: string, found: (name: string, value: PickleValue) => void): void {
+  // A pickle can make a module that contains itself.
+  if (prefix.length > 200) throw new UserError('SP842', 'the model is nested too deeply to be one of sparch');
   const attributes = attributesOf(module);
   for (const group of ['_parameters', '_buffers']) {
     const tensors = attributes.get(group);

@@ -83,7 +83,7 @@ describe('what is no model of sparch is refused, and nothing of it is run', () =
           expect(refusal(damaged)).toMatch(/^SP84|^imported/);
         },
       ),
-      { numRuns: 300 },
+      { numRuns: 500 },
     );
   });
 });
