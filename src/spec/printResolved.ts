@@ -51,7 +51,8 @@ function plainCall(call: Call): Record<string, unknown> {
 }
 
 function plainLayer(layer: LayerConfig): Record<string, unknown> {
-  const { name, type, from, size, norm, dropout, bias, bidirectional, surrogate, operation, consts } = layer;
+  const { name, type, from, size, norm, dropout, bias, bidirectional, surrogate, operation, freeze, lrScale, consts } =
+    layer;
   if (operation) return { name, type, from, operation };
   if (size === null) return { name, type, from, ...consts };
   return {
@@ -64,6 +65,9 @@ function plainLayer(layer: LayerConfig): Record<string, unknown> {
     bias,
     bidirectional,
     ...(surrogate && { surrogate: plainSurrogate(surrogate) }),
+    // Only where they are set, so that runs from before these options can be resumed.
+    ...(freeze && { freeze }),
+    ...(lrScale !== 1 && { lr_scale: lrScale }),
     ...consts,
   };
 }

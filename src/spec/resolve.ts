@@ -136,6 +136,8 @@ const layerKeys = [
   'bidirectional',
   'surrogate',
   'operation',
+  'freeze',
+  'lr_scale',
 ];
 
 function resolveLayer(tree: MapTree, classes: number | null): LayerConfig {
@@ -158,6 +160,8 @@ function resolveLayer(tree: MapTree, classes: number | null): LayerConfig {
     bidirectional: value<boolean>('bidirectional') ?? false,
     surrogate: surrogateOf(get(tree, 'surrogate')),
     operation: value<LayerConfig['operation']>('operation') ?? null,
+    freeze: value<boolean>('freeze') ?? false,
+    lrScale: value<number>('lr_scale') ?? 1,
     consts: Object.fromEntries(consts),
     spanOf: (field) => layerSpan(tree, field),
   });

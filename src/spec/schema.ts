@@ -221,6 +221,13 @@ function layerSchema(forEditors: boolean): Schema {
         description: "replaces the neuron's surrogate",
       },
       operation: { enum: ['add', 'concat'], description: 'of a merge' },
+      freeze: { type: 'boolean', default: false, description: 'its parameters are not trained' },
+      lr_scale: {
+        type: 'number',
+        exclusiveMinimum: 0,
+        default: 1,
+        description: 'what the learning rate is multiplied by for its parameters',
+      },
     },
     additionalProperties: forEditors
       ? { type: ['number', 'string'], description: 'a constant of the neuron' }
