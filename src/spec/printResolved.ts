@@ -29,6 +29,8 @@ export function printResolved(experiment: Experiment): string {
       schedule: plainCall(train.schedule),
       loss: { type: 'cross_entropy', pool: experiment.lossPool },
       regularizer: experiment.regularizer ? { type: 'firing_rate', ...experiment.regularizer } : 'none',
+      // Only where it is set, so that runs from before this option can be resumed.
+      ...(train.init !== null && { init: train.init }),
       clip_norm: train.clipNorm,
       early_stopping: train.earlyStopping,
       checkpoint_every: `${train.checkpointEvery}s`,

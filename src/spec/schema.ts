@@ -70,6 +70,12 @@ function trainSchema(forEditors: boolean): Schema {
     epochs: { type: 'integer', minimum: 1, default: 30, description: 'passes over the training split' },
     batch: { type: 'integer', minimum: 1, default: 128, description: 'samples per optimiser step' },
     ...placesIn('train', forEditors),
+    init: {
+      type: ['string', 'null'],
+      minLength: 1,
+      default: null,
+      description: 'run folder or .safetensors checkpoint whose weights training starts from, relative to this file',
+    },
     clip_norm: {
       type: ['number', 'null'],
       exclusiveMinimum: 0,
