@@ -167,7 +167,7 @@ class PickleReader {
   private append(items: readonly PickleValue[]): void {
     const list = this.top();
     if (!Array.isArray(list)) throw this.broken('it fills something that is no list');
-    list.push(...items);
+    for (const item of items) list.push(item);
   }
 
   private remembered(index: number): PickleValue {

@@ -69,8 +69,17 @@ function attributesOf(module: PickleCall): Map<string, PickleValue> {
 }
 
 /** Parameters and buffers of a module and of everything below it, as state_dict names them. */
-function collectTensors(module: PickleCall, prefix: string, found: (name: string, value: PickleValue) => void): void {
-  // A pickle can make a module that contains itself.
+function collectTensors(
+  module: PickleCall,
+  prefix: string,
+  found: (name: string, value: PickleValue) => void,
+  seen = new Set<PickleCall>(),
+): void {
+  // Modules that share their parts would take exponentially long to walk through.
+  if (seen.has(module)) {
+    throw new UserError('SP842', 'the model has one module in several places, which no model of sparch has');
+  }
+  seen.add(module);
   if (prefix.length > 200) throw new UserError('SP842', 'the model is nested too deeply to be one of sparch');
   const attributes = attributesOf(module);
   for (const group of ['_parameters', '_buffers']) {
@@ -81,7 +90,7 @@ function collectTensors(module: PickleCall, prefix: string, found: (name: string
   const modules = attributes.get('_modules');
   if (!isKind(modules, 'dict')) return;
   for (const [key, value] of modules.entries) {
-    if (isKind(value, 'call')) collectTensors(value, `${prefix}${key}.`, found);
+    if (isKind(value, 'call')) collectTensors(value, `${prefix}${key}.`, found, seen);
   }
 }
 
@@ -97,7 +106,12 @@ const elementReaders: Readonly<Record<string, { size: number; read: (view: DataV
 function tensorOf(value: PickleValue, storageOf: StorageOf, path: string): TorchTensor {
   const broken = () => new UserError('SP842', `"${path}" holds a tensor that cannot be read; save the model again`);
   if (!isKind(value, 'call')) throw broken();
-  if (value.callee === 'torch._utils._rebuild_parameter') return tensorOf(value.args[0], storageOf, path);
+  if (value.callee === 'torch._utils._rebuild_parameter') {
+    const [wrapped] = value.args;
+    // A pickle can make a parameter that wraps itself.
+    if (isKind(wrapped, 'call') && wrapped.callee === value.callee) throw broken();
+    return tensorOf(wrapped, storageOf, path);
+  }
   const [persistent, offset, shape, strides] = value.args;
   if (!isKind(persistent, 'persistent') || !Array.isArray(persistent.id)) throw broken();
   const [, type, key] = persistent.id;

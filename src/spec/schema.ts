@@ -77,6 +77,12 @@ function trainSchema(forEditors: boolean): Schema {
     epochs: { type: 'integer', minimum: 1, default: 30, description: 'passes over the training split' },
     batch: { type: 'integer', minimum: 1, default: 128, description: 'samples per optimiser step' },
     ...placesIn('train', forEditors),
+    init: {
+      type: ['string', 'null'],
+      minLength: 1,
+      default: null,
+      description: 'run folder or .safetensors checkpoint whose weights training starts from, relative to this file',
+    },
     clip_norm: {
       type: ['number', 'null'],
       exclusiveMinimum: 0,
@@ -228,6 +234,13 @@ function layerSchema(forEditors: boolean): Schema {
         description: "replaces the neuron's surrogate",
       },
       operation: { enum: ['add', 'concat'], description: 'of a merge' },
+      freeze: { type: 'boolean', default: false, description: 'its parameters are not trained' },
+      lr_scale: {
+        type: 'number',
+        exclusiveMinimum: 0,
+        default: 1,
+        description: 'what the learning rate is multiplied by for its parameters',
+      },
     },
     additionalProperties: forEditors
       ? { type: ['number', 'string'], description: 'a constant of the neuron' }

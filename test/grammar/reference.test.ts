@@ -75,7 +75,7 @@ describe('the language reference', () => {
     const config = layerConfig({ name: '', type: '', from: [] });
     for (const option of Object.keys(config)) {
       if (!['name', 'type', 'from', 'operation', 'consts', 'spanOf'].includes(option))
-        expect(reference).toContain(`\`${option}\``);
+        expect(reference).toContain(`\`${option.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)}\``);
     }
   });
 });

@@ -64,6 +64,10 @@ describe('what is no model of sparch is refused, and nothing of it is run', () =
     expect(refusal(read('stateDict'))).toMatch(/^SP843: .* save one with torch.save\(net, path\)/);
   });
 
+  it.each(['self', 'shared', 'wide'])('a pickle made to hang or overflow the reader: %s', (name) => {
+    expect(refusal(read(`hostile-${name}`))).toMatch(name === 'wide' ? /^SP843/ : /^SP842: .* one module in several/);
+  });
+
   it('another file', () => {
     expect(refusal(new TextEncoder().encode('hello'))).toMatch(/^SP840: .* is no zip archive/);
   });
