@@ -36,7 +36,7 @@ export function byInput(graph: Graph, states: Tensors): Map<string, Float32Array
     if (node.kind !== 'population') continue;
     for (const { name } of node.step.states) {
       const values = states.get(node.initialStates[name]);
-      if (values) named.set(stateInput(node, name), values);
+      if (values) named.set(stateInput(node.layer, name), values);
     }
   }
   return named;
@@ -64,7 +64,7 @@ export function stateRow(states: Tensors, graph: Graph, row: number, batch: numb
   for (const node of graph.nodes) {
     if (node.kind !== 'population') continue;
     for (const { name } of node.step.states) {
-      const input = stateInput(node, name);
+      const input = stateInput(node.layer, name);
       const values = states.get(input);
       if (!values) continue;
       const starts = node.bidirectional ? [row, batch + row] : [row];
