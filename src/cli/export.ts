@@ -1,17 +1,21 @@
 import { existsSync } from 'node:fs';
 import { dirname, relative } from 'node:path';
 import { Command, InvalidArgumentError, Option } from 'commander';
-import { compileSpec } from '../compile.ts';
+import { type Compiled, compileSpec } from '../compile.ts';
 import { UserError } from '../diagnostics/diagnostic.ts';
+import type { WeightType } from '../targets/onnx/compress.ts';
 import { exportOnnx } from '../targets/onnx/export.ts';
+import { openOnnxBytes } from '../targets/onnx/run.ts';
 import type { Segmentation } from '../targets/onnx/stream.ts';
+import type { Tensors } from '../targets/target.ts';
 import { writeFileAtomically } from '../train/atomicFile.ts';
 import { readCheckpoint } from '../train/checkpoint.ts';
 import { RunFolder } from '../train/runFolder.ts';
 import { sparchcVersion } from '../train/versions.ts';
+import { evaluateOn } from './eval.ts';
 import { type OutputOptions, withOutput } from './options.ts';
 import { Output } from './output.ts';
-import { count, shellQuote } from './text.ts';
+import { count, percent, shellQuote } from './text.ts';
 
 interface ExportOptions extends OutputOptions {
   readonly output?: string;
@@ -19,6 +23,8 @@ interface ExportOptions extends OutputOptions {
   readonly window?: number;
   readonly silence?: number;
   readonly fold: boolean;
+  readonly quantize?: 'int8';
+  readonly half?: true;
 }
 
 export function exportCommand(): Command {
@@ -45,6 +51,12 @@ export function exportCommand(): Command {
         'with --mode step: stand still after so many steps without an event, then start afresh',
       ).argParser(timeSteps),
     )
+    .addOption(
+      new Option('--quantize <type>', 'store the weights as 8-bit integers, and measure what that does to the accuracy')
+        .choices(['int8'])
+        .conflicts('half'),
+    )
+    .option('--half', 'store the weights as float16, and measure what that does to the accuracy')
     .option('--no-fold', 'keep batchnorm and clamped parameters as operators instead of folding them into constants');
   return withOutput(command).addHelpText('after', EXAMPLES).action(exportRun);
 }
@@ -54,6 +66,7 @@ Examples:
   sparchc export runs/quickstart
   sparchc export runs/quickstart -o digits.onnx
   sparchc export runs/quickstart --mode step --silence 50
+  sparchc export runs/quickstart --quantize int8 -o small.onnx
   sparchc export runs/quickstart --no-fold -o unfolded.onnx
   sparchc eval digits.onnx --spec runs/quickstart/spec.resolved.yaml
 
@@ -64,18 +77,50 @@ and the states after the last step (final.LAYER.STATE). docs/deploy.md describes
 async function exportRun(path: string, options: ExportOptions): Promise<void> {
   const output = new Output(options);
   const segmentation = segmentationOf(options);
+  const weightType = weightTypeOf(options);
   const folder = new RunFolder(path);
   requireRun(folder);
-  const { graph, specSha256, warnings } = compileSpec(folder.spec);
+  const spec = compileSpec(folder.spec);
+  const { graph, specSha256, warnings } = spec;
   output.diagnostics(warnings);
   const { weights, info } = await readCheckpoint(folder.best, graph);
   const file = options.output ?? (segmentation ? folder.stepModel : folder.model);
-  const metadata = { version: sparchcVersion(), specSha256 };
-  const bytes = exportOnnx(graph, weights, { fold: options.fold, segmentation, metadata });
+  const basics = { ...exportBasics(spec), fold: options.fold };
+  const bytes = exportOnnx(graph, weights, { ...basics, segmentation, weights: weightType });
   await writeFileAtomically(file, bytes);
   output.say(`wrote ${file} (${count(bytes.length / 1024)} KiB)`);
+  const change = weightType === 'float32' ? {} : await accuracyChange(spec, weights, weightType, output);
   if (!segmentation) output.say(`next   ${evalCommandFor(file, folder)}`);
-  output.document({ file, bytes: bytes.length, epoch: info.state.best?.epoch, spec_sha256: specSha256 });
+  output.document({ file, bytes: bytes.length, epoch: info.state.best?.epoch, spec_sha256: specSha256, ...change });
+}
+
+function exportBasics({ specSha256 }: Compiled) {
+  return { fold: true, metadata: { version: sparchcVersion(), specSha256 } };
+}
+
+/** What storing the weights in fewer bits does to the accuracy on the test split: of whole sequences, in both modes. */
+async function accuracyChange(
+  spec: Compiled,
+  weights: Tensors,
+  weightType: WeightType,
+  output: Output,
+): Promise<Record<string, number>> {
+  const accuracies: number[] = [];
+  for (const type of ['float32', weightType] as const) {
+    const bytes = exportOnnx(spec.graph, weights, { ...exportBasics(spec), weights: type });
+    const model = await openOnnxBytes(bytes, 'the exported model');
+    try {
+      accuracies.push((await evaluateOn(model, spec, 'test', output)).accuracy);
+    } finally {
+      await model.dispose();
+    }
+  }
+  const [before, after] = accuracies;
+  const points = (100 * (after - before)).toFixed(2);
+  output.say(
+    `test accuracy ${percent(after)} with ${weightType} weights, ${percent(before)} before (${points} points)`,
+  );
+  return { accuracy: after, accuracy_float32: before, accuracy_change: after - before };
 }
 
 function timeSteps(text: string): number {
@@ -92,6 +137,12 @@ function segmentationOf({ mode, window, silence }: ExportOptions): Segmentation 
   if (window === undefined && silence === undefined) return undefined;
   const option = window === undefined ? '--silence' : '--window';
   throw new UserError('SP627', `${option} is about streams; add --mode step`, { exitCode: 2 });
+}
+
+function weightTypeOf({ quantize, half, fold }: ExportOptions): WeightType {
+  const type = quantize ?? (half ? 'float16' : 'float32');
+  if (type === 'float32' || fold) return type;
+  throw new UserError('SP628', 'only folded weights can be stored in fewer bits; leave out --no-fold', { exitCode: 2 });
 }
 
 /** A model elsewhere has no spec beside it that names the data. */

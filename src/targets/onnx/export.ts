@@ -1,6 +1,7 @@
 import type { Graph } from '../../ir/graph.ts';
 import type { Tensors } from '../target.ts';
 import { GraphBuilder } from './builder.ts';
+import { compressWeights, type WeightType } from './compress.ts';
 import { modelInputs, modelOutputs } from './interface.ts';
 import { emitNodes } from './nodes.ts';
 import { ModelParameters } from './parameters.ts';
@@ -25,6 +26,8 @@ export const metadataKeys = {
   mode: 'sparchc.mode',
   /** JSON: the `Segmentation` of a stream. */
   segmentation: 'sparchc.segmentation',
+  /** How the weights are stored: `float32`, `float16` or `int8`. */
+  weights: 'sparchc.weights',
 } as const;
 
 export interface ExportOptions {
@@ -32,6 +35,8 @@ export interface ExportOptions {
   readonly fold: boolean;
   /** Makes it a model of a stream, fed chunk by chunk; without it, one of whole sequences. */
   readonly segmentation?: Segmentation;
+  /** How the weights are stored, float32 by default; the others need `fold`. */
+  readonly weights?: WeightType;
   readonly metadata: {
     /** The version of sparchc. */
     readonly version: string;
@@ -46,7 +51,8 @@ export interface ExportOptions {
  * Throws UserError SP620 where `parameters` do not fit the graph, SP626 where a stream cannot be run through it.
  */
 export function exportOnnx(graph: Graph, parameters: Tensors, options: ExportOptions): Uint8Array {
-  const { fold, segmentation = null } = options;
+  const { fold, segmentation = null, weights = 'float32' } = options;
+  if (!fold && weights !== 'float32') throw new Error('only folded weights can be compressed');
   if (segmentation) requireCausal(graph);
   const builder = new GraphBuilder();
   const model = new ModelParameters(builder, graph, parameters);
@@ -55,7 +61,7 @@ export function exportOnnx(graph: Graph, parameters: Tensors, options: ExportOpt
   for (const { info } of [...inputs, ...outputs]) builder.name(info.name);
   const emitted = emitNodes(builder, graph, model, fold, segmentation);
   for (const { info, emit } of outputs) builder.node('Identity', [emit(builder, emitted)], [info.name]);
-  return encodeModel({
+  const exported = {
     irVersion,
     producerName: 'sparchc',
     producerVersion: options.metadata.version,
@@ -69,10 +75,14 @@ export function exportOnnx(graph: Graph, parameters: Tensors, options: ExportOpt
       input: inputs.map(({ info }) => info),
       output: outputs.map(({ info }) => info),
     },
-  });
+  };
+  return encodeModel(compressWeights(exported, weights));
 }
 
-function metadata(graph: Graph, { metadata, segmentation }: ExportOptions): Record<string, string> {
+function metadata(
+  graph: Graph,
+  { metadata, segmentation, weights = 'float32' }: ExportOptions,
+): Record<string, string> {
   return {
     [metadataKeys.format]: `${formatVersion}`,
     [metadataKeys.version]: metadata.version,
@@ -82,6 +92,7 @@ function metadata(graph: Graph, { metadata, segmentation }: ExportOptions): Reco
       graph.layers.map(({ layer, features, spiking }) => ({ layer, features, spiking })),
     ),
     [metadataKeys.loss]: graph.loss.scores === graph.prediction ? 'scores' : 'output',
+    [metadataKeys.weights]: weights,
     [metadataKeys.mode]: segmentation ? 'step' : 'sequence',
     ...(segmentation && { [metadataKeys.segmentation]: JSON.stringify(segmentation) }),
   };

@@ -43,7 +43,17 @@ export interface LoadedFile {
  * (foreign, or of the other mode).
  */
 export async function loadFile(path: string, mode: Mode, options: OnnxOptions): Promise<LoadedFile> {
-  const model = decode(await read(path), path);
+  return loadBytes(await read(path), path, mode, options);
+}
+
+/** The same for a file's contents; `path` is for messages. */
+export async function loadBytes(
+  bytes: Uint8Array,
+  path: string,
+  mode: Mode,
+  options: OnnxOptions,
+): Promise<LoadedFile> {
+  const model = decode(bytes, path);
   const info = modelInfo(model, path);
   requireMode(metadataOf(model).get(metadataKeys.mode), mode, path);
   const defaults = takeDefaults(model, path);

@@ -3,7 +3,7 @@ import { type Batch, toDense } from '../../data/batch.ts';
 import { UserError } from '../../diagnostics/diagnostic.ts';
 import type { Tensors } from '../target.ts';
 import { rateOutput } from './interface.ts';
-import { type LoadedFile, loadFile, type OnnxModelInfo, type OnnxOptions } from './load.ts';
+import { type LoadedFile, loadBytes, loadFile, type OnnxModelInfo, type OnnxOptions } from './load.ts';
 import { batchLoss, meanRates } from './measures.ts';
 
 export interface OnnxResult {
@@ -32,6 +32,11 @@ export interface OnnxModel {
 /** Loads a model of whole sequences. Throws UserError SP621 (no such file), SP622 (corrupt) or SP623 (foreign). */
 export async function openOnnx(path: string, options: OnnxOptions = {}): Promise<OnnxModel> {
   return new LoadedModel(await loadFile(path, 'sequence', options));
+}
+
+/** The same for a model in memory; `name` is for messages. */
+export async function openOnnxBytes(bytes: Uint8Array, name: string, options: OnnxOptions = {}): Promise<OnnxModel> {
+  return new LoadedModel(await loadBytes(bytes, name, 'sequence', options));
 }
 
 class LoadedModel implements OnnxModel {

@@ -53,6 +53,7 @@ function check(network: Parameters<typeof randomCase>[0], fold: boolean, segment
   return JSON.parse(stdout);
 }
 
+const spiking = { type: 'RadLIF', size: 4, norm: 'batchnorm', bias: true, bidirectional: false } as const;
 const common = { batch: 1, steps: 1, padded: false, seed: 1 };
 
 describe.skipIf(!available)('the official checker accepts', () => {
@@ -83,6 +84,15 @@ describe.skipIf(!available)('the official checker accepts', () => {
     const report = check({ ...common, layers: gated, merge: 'concat', head: 'steps' }, fold);
     expect(report.domains).toEqual(['']);
     expect(report.shapes).toMatchObject({ scores: ['batch', 3], output: ['batch', 'time', 3] });
+  });
+
+  it.each(['float16', 'int8'] as const)('weights stored as %s', (weights) => {
+    const { graph, parameters } = randomCase({ ...common, layers: [spiking], merge: null, head: 'mean' });
+    const path = join(folder, 'small.onnx');
+    writeFileSync(path, exportOnnx(graph, parameters, { fold: true, weights, metadata }));
+    const { stderr, status } = spawnSync(python, ['-c', script, path], { encoding: 'utf8' });
+    expect(stderr).toBe('');
+    expect(status).toBe(0);
   });
 
   it.each<Segmentation>([{ kind: 'reset' }, { kind: 'window', steps: 6 }, { kind: 'silence', steps: 6 }])(
