@@ -11,8 +11,8 @@ import type { Tensors } from '../targets/target.ts';
 import { writeFileAtomically } from '../train/atomicFile.ts';
 import { readCheckpoint } from '../train/checkpoint.ts';
 import { RunFolder } from '../train/runFolder.ts';
-import { sparchcVersion } from '../train/versions.ts';
 import { evaluateOn } from './eval.ts';
+import { modelMetadata } from './modelMetadata.ts';
 import { type OutputOptions, withOutput } from './options.ts';
 import { Output } from './output.ts';
 import { count, percent, shellQuote } from './text.ts';
@@ -85,17 +85,13 @@ async function exportRun(path: string, options: ExportOptions): Promise<void> {
   output.diagnostics(warnings);
   const { weights, info } = await readCheckpoint(folder.best, graph);
   const file = options.output ?? (segmentation ? folder.stepModel : folder.model);
-  const basics = { ...exportBasics(spec), fold: options.fold };
+  const basics = { fold: options.fold, metadata: modelMetadata(spec) };
   const bytes = exportOnnx(graph, weights, { ...basics, segmentation, weights: weightType });
   await writeFileAtomically(file, bytes);
   output.say(`wrote ${file} (${count(bytes.length / 1024)} KiB)`);
   const change = weightType === 'float32' ? {} : await accuracyChange(spec, weights, weightType, output);
   if (!segmentation) output.say(`next   ${evalCommandFor(file, folder)}`);
   output.document({ file, bytes: bytes.length, epoch: info.state.best?.epoch, spec_sha256: specSha256, ...change });
-}
-
-function exportBasics({ specSha256 }: Compiled) {
-  return { fold: true, metadata: { version: sparchcVersion(), specSha256 } };
 }
 
 /** What storing the weights in fewer bits does to the accuracy on the test split: of whole sequences, in both modes. */
@@ -107,7 +103,7 @@ async function accuracyChange(
 ): Promise<Record<string, number>> {
   const accuracies: number[] = [];
   for (const type of ['float32', weightType] as const) {
-    const bytes = exportOnnx(spec.graph, weights, { ...exportBasics(spec), weights: type });
+    const bytes = exportOnnx(spec.graph, weights, { fold: true, weights: type, metadata: modelMetadata(spec) });
     const model = await openOnnxBytes(bytes, 'the exported model');
     try {
       accuracies.push((await evaluateOn(model, spec, 'test', output)).accuracy);

@@ -1,3 +1,4 @@
+import type { Call } from '../../data/config.ts';
 import type { Graph } from '../../ir/graph.ts';
 import type { Tensors } from '../target.ts';
 import { GraphBuilder } from './builder.ts';
@@ -18,6 +19,8 @@ export const metadataKeys = {
   version: 'sparchc.version',
   specSha256: 'sparchc.spec_sha256',
   classes: 'sparchc.classes',
+  /** JSON: [{type, params}], SI units. */
+  preprocessing: 'sparchc.preprocessing',
   /** JSON: [{layer, features, spiking}], those with a `rate.LAYER` output. */
   layers: 'sparchc.layers',
   /** Which output the cross-entropy is computed from: `scores`, or `output` at every time step. */
@@ -41,6 +44,8 @@ export interface ExportOptions {
     /** The version of sparchc. */
     readonly version: string;
     readonly specSha256: string;
+    /** What turns a recorded sample into `x`: the transforms of the spec, in order. */
+    readonly preprocessing: readonly Call[];
   };
 }
 
@@ -87,6 +92,7 @@ function metadata(
     [metadataKeys.format]: `${formatVersion}`,
     [metadataKeys.version]: metadata.version,
     [metadataKeys.specSha256]: metadata.specSha256,
+    [metadataKeys.preprocessing]: JSON.stringify(metadata.preprocessing),
     [metadataKeys.classes]: `${graph.classes}`,
     [metadataKeys.layers]: JSON.stringify(
       graph.layers.map(({ layer, features, spiking }) => ({ layer, features, spiking })),

@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
-import { InferenceSession, Tensor } from 'onnxruntime-node';
+import { env, InferenceSession, Tensor } from 'onnxruntime-node';
+import type { Call } from '../../data/config.ts';
 import { UserError } from '../../diagnostics/diagnostic.ts';
 import { formatVersion, metadataKeys } from './export.ts';
 import { rateOutput } from './interface.ts';
@@ -17,6 +18,8 @@ export interface OnnxModelInfo {
   /** The version of sparchc that wrote the file. */
   readonly version: string;
   readonly specSha256: string;
+  /** What turns a recorded sample into `x`, in order. */
+  readonly preprocessing: readonly Call[];
   readonly features: number;
   readonly classes: number;
   readonly layers: readonly { readonly layer: string; readonly features: number; readonly spiking: boolean }[];
@@ -25,7 +28,12 @@ export interface OnnxModelInfo {
 export interface OnnxOptions {
   /** CPU threads; by default one per core. The results do not depend on it. */
   readonly threads?: number;
+  /** What computes; `cpu` by default. */
+  readonly provider?: Provider;
 }
+
+export const providers = ['cpu', 'webgpu', 'cuda'] as const;
+export type Provider = (typeof providers)[number];
 
 export type Mode = 'sequence' | 'step';
 
@@ -121,6 +129,7 @@ function modelInfo(model: Model, path: string): OnnxModelInfo {
     return {
       version: metadata.get(metadataKeys.version) as string,
       specSha256: metadata.get(metadataKeys.specSha256) as string,
+      preprocessing: JSON.parse(metadata.get(metadataKeys.preprocessing) ?? '[]'),
       features: toNumber(x.type.tensorType.shape.dim[2].dimValue as number),
       classes: Number(metadata.get(metadataKeys.classes)),
       layers: JSON.parse(metadata.get(metadataKeys.layers) as string),
@@ -157,9 +166,22 @@ function toRuntime(tensor: TensorProto): Tensor {
 async function createSession(bytes: Uint8Array, options: OnnxOptions, path: string): Promise<InferenceSession> {
   const onePerCore = 0;
   const intraOpNumThreads = options.threads ?? onePerCore;
+  const { provider = 'cpu' } = options;
+  // What goes wrong is thrown, too; onnxruntime would also print it.
+  env.logLevel = 'fatal';
   try {
-    return await InferenceSession.create(bytes, { intraOpNumThreads, logSeverityLevel: 3 });
+    const executionProviders = [provider];
+    return await InferenceSession.create(bytes, { intraOpNumThreads, logSeverityLevel: 3, executionProviders });
   } catch (cause) {
-    throw corrupt(path, cause);
+    throw provider === 'cpu' ? corrupt(path, cause) : absent(provider, cause);
   }
+}
+
+function absent(provider: Exclude<Provider, 'cpu'>, cause: unknown): UserError {
+  const needs = {
+    webgpu: 'a GPU with a Vulkan, Metal or Direct3D 12 driver',
+    cuda: 'an NVIDIA GPU, CUDA, and the CUDA library of onnxruntime-node, which its install script downloads',
+  };
+  const message = `the provider "${provider}" cannot run the model here: it needs ${needs[provider]}; use --provider cpu`;
+  return new UserError('SP629', message, { cause });
 }

@@ -13,7 +13,11 @@ import { Sequence } from '../../../src/targets/reference/sequence.ts';
 import type { Tensors } from '../../../src/targets/target.ts';
 import type { FreeRun } from '../../support/freeRunning.ts';
 
-export const metadata: ExportOptions['metadata'] = { version: '0.0.0-test', specSha256: 'ab'.repeat(32) };
+export const metadata: ExportOptions['metadata'] = {
+  version: '0.0.0-test',
+  specSha256: 'ab'.repeat(32),
+  preprocessing: [{ type: 'bin', params: { steps: 12, window: 0.6 } }],
+};
 
 /** A folder that goes with the test file. */
 export function temporaryFolder(): string {
