@@ -63,13 +63,13 @@ async function infer(path: string, inputs: readonly string[], options: InferOpti
 function filesOf(input: string): string[] {
   if (!existsSync(input)) {
     const message = `there is no file or folder "${input}"; give HDF5 files in the layout of SHD`;
-    throw new UserError('SP833', message, { exitCode: 2 });
+    throw new UserError('SP836', message, { exitCode: 2 });
   }
   if (!statSync(input).isDirectory()) return [input];
   const files = readdirSync(input).filter((name) => /\.(h5|hdf5)$/i.test(name));
   if (files.length > 0) return files.toSorted().map((name) => join(input, name));
   throw new UserError(
-    'SP833',
+    'SP836',
     `the folder "${input}" has no .h5 or .hdf5 files; give HDF5 files in the layout of SHD`,
     {
       exitCode: 2,

@@ -7,6 +7,7 @@ import { emitCommand } from './emit.ts';
 import { exitCodeOf, reportError } from './errors.ts';
 import { evalCommand } from './eval.ts';
 import { exportCommand } from './export.ts';
+import { importCommand } from './import.ts';
 import { inferCommand } from './infer.ts';
 import { initCommand } from './init.ts';
 import { trainCommand } from './train.ts';
@@ -37,6 +38,7 @@ const commands = [
   trainCommand(),
   evalCommand(),
   exportCommand(),
+  importCommand(),
   inferCommand(),
   checkCommand(),
   emitCommand(),

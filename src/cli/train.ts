@@ -10,6 +10,7 @@ import { checkpointToResume, spikingLayers, trainableParameters, trainRun } from
 import { RunFolder, type RunResult, requireNewFolder } from '../train/runFolder.ts';
 import { requireSameRun } from '../train/specChanges.ts';
 import type { TrainingState } from '../train/state.ts';
+import { dataNotices } from './dataNotices.ts';
 import { interruptible } from './interrupt.ts';
 import { modelMetadata } from './modelMetadata.ts';
 import { type OutputOptions, type SpecOptions, withOutput, withSet, withTarget } from './options.ts';
@@ -72,7 +73,7 @@ async function trainSpec(path: string, options: TrainOptions): Promise<void> {
       trainRun({ spec, folder, target, data, checkpoint, observer, signal, exportModel }),
     );
     observer.close();
-    for (const line of droppedEvents(data.counters)) output.warn(`warning: ${line}`);
+    for (const line of dataNotices(data.counters)) output.warn(`warning: ${line}`);
     output.say(summary(result, folder));
     output.document({ ...result, run: folder.path });
   } catch (error) {
@@ -99,16 +100,6 @@ function resumption({ epoch, batch }: TrainingState, epochs: number): string {
   if (epoch > epochs)
     return 'resuming  all epochs are trained, so only the test is run; give more with --set train.epochs=N';
   return `resuming  epoch ${epoch}${batch > 0 ? ` after batch ${batch}` : ''}`;
-}
-
-/** Events outside of the binning window are left out, as sparch does; nobody should have to guess how many. */
-function droppedEvents(counters: Readonly<Record<string, { readonly events: number; readonly dropped: number }>>) {
-  return Object.entries(counters)
-    .filter(([, { dropped }]) => dropped > 0)
-    .map(([split, { events, dropped }]) => {
-      const share = percent(dropped / (events + dropped));
-      return `${share} of the ${split} split's events lay outside of the time window and were left out`;
-    });
 }
 
 function summary(result: RunResult, folder: RunFolder): string {

@@ -28,7 +28,7 @@ export interface Recordings {
 export async function openRecordings(path: string, preprocessing: readonly Call[], units: number): Promise<Recordings> {
   const apply = preprocessing.map(({ type, params }) => {
     const transform = transformByName(type);
-    if (transform) return (sample: Sample) => transform.apply(sample, params);
+    if (transform && !transform.augments) return (sample: Sample) => transform.apply(sample, params);
     throw new UserError('SP700', `the model's input is made by "${type}", which this version of sparchc does not know`);
   });
   const dataset = await openSpikeFolder({
@@ -46,7 +46,7 @@ export async function openRecordings(path: string, preprocessing: readonly Call[
     async read(index) {
       const [spikes] = await split.read([index]);
       const sample = apply.reduce((value, transform) => transform(value), spikes);
-      if (sample.kind === 'spikes') {
+      if (sample.kind !== 'eventSteps') {
         throw new UserError('SP700', 'the model does not say how spikes become time steps; export it again');
       }
       return { batch: collate([sample], units, Int32Array.of(0), Int32Array.of(index)), dropped: sample.dropped };

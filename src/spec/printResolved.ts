@@ -20,6 +20,7 @@ export function printResolved(experiment: Experiment): string {
       source: plainCall(data.source),
       transforms: data.transforms.map(plainCall),
       validation: plainCall(data.validation),
+      padding: data.padding,
     },
     model: { layers: model.layers.map(plainLayer) },
     train: {

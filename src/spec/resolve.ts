@@ -1,5 +1,5 @@
 import { relative, resolve as resolvePath } from 'node:path';
-import type { Call } from '../data/config.ts';
+import type { Call, Padding } from '../data/config.ts';
 import type { AnyParams, Definition, ParamSpec } from '../definitions/params.ts';
 import type { Reporter } from '../diagnostics/diagnostic.ts';
 import type { Span } from '../diagnostics/source.ts';
@@ -24,6 +24,7 @@ export function resolveTree(
       callOf(t as MapTree, transformPlace, reporter),
     ),
     validation: resolveCall(tree, placeAt('data', 'validation'), reporter) as Call,
+    padding: (textOf(get(tree, 'data', 'padding')) ?? 'exclude') as Padding,
   };
   const regularizer = resolveCall(tree, placeAt('train', 'regularizer'), reporter);
   return {

@@ -1,3 +1,4 @@
+import { paddings } from '../data/config.ts';
 import type { Definition, ParamSpec } from '../definitions/params.ts';
 import { type CallPlace, callPlaces, transformPlace } from './calls.ts';
 
@@ -61,6 +62,12 @@ function dataSchema(forEditors: boolean): Schema {
       type: 'array',
       description: transformPlace.description,
       items: callSchema(transformPlace, false),
+    },
+    padding: {
+      enum: paddings,
+      default: 'exclude',
+      description:
+        'exclude: the padding of shorter samples counts nowhere; include: it is input like any other, as in sparch',
     },
   });
 }

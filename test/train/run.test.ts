@@ -335,7 +335,7 @@ it('the data is asked for exactly what is left of an interrupted epoch', async (
   };
   await resume('a', { data, train: { epochs: 1 } });
   expect(asked).toEqual([
-    ['train', { epoch: 1, shuffle: true, from: 3 }],
+    ['train', { epoch: 1, shuffle: true, augment: true, from: 3 }],
     ['validation', undefined],
     ['test', undefined],
   ]);

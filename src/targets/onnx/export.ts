@@ -58,7 +58,7 @@ export interface ExportOptions {
 export function exportOnnx(graph: Graph, parameters: Tensors, options: ExportOptions): Uint8Array {
   const { fold, segmentation = null, weights = 'float32' } = options;
   if (!fold && weights !== 'float32') throw new Error('only folded weights can be compressed');
-  if (segmentation) requireCausal(graph);
+  if (segmentation) requireCausal(graph, options.metadata.preprocessing);
   const builder = new GraphBuilder();
   const model = new ModelParameters(builder, graph, parameters);
   const inputs = modelInputs(graph, model, segmentation);

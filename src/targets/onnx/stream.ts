@@ -1,3 +1,4 @@
+import type { Call } from '../../data/config.ts';
 import { UserError } from '../../diagnostics/diagnostic.ts';
 import type { Graph } from '../../ir/graph.ts';
 import type { GraphBuilder, Value } from './builder.ts';
@@ -19,8 +20,15 @@ export type Segmentation =
 /** The state of the silence gate, [batch, 1]: steps without an event in a row so far, at most those that close it. */
 export const silentSteps = 'silent-steps';
 
-/** Throws UserError SP626 where the network needs the end of a sequence before it can give the first output. */
-export function requireCausal(graph: Graph): void {
+/** Throws UserError SP626 where the network or its input needs the end of a sequence before the first output. */
+export function requireCausal(graph: Graph, preprocessing: readonly Call[]): void {
+  if (preprocessing.some(({ type, params }) => type === 'normalize' && params.over === 'utterance')) {
+    throw new UserError(
+      'SP626',
+      'the features are normalized over the whole utterance, whose end a stream does not know; export with --mode sequence, or train with normalize(over=past)',
+      { exitCode: 2 },
+    );
+  }
   for (const node of graph.nodes) {
     if (node.kind !== 'population' || !node.bidirectional) continue;
     throw new UserError(

@@ -210,6 +210,17 @@ describe('a stream refuses', () => {
     );
   });
 
+  it('features that are normalized over the whole utterance', () => {
+    const { graph, parameters } = randomCase(common);
+    const attempt = (over: string) => () => {
+      const preprocessing = [{ type: 'normalize', params: { over, variance: true } }];
+      const segmentation = { kind: 'reset' } as const;
+      return exportOnnx(graph, parameters, { fold: true, segmentation, metadata: { ...metadata, preprocessing } });
+    };
+    expect(attempt('utterance')).toThrow(/normalized over the whole utterance.*normalize\(over=past\)/);
+    expect(attempt('past')).not.toThrow();
+  });
+
   it('models of the other mode', async () => {
     const { graph, parameters } = randomCase(common);
     const path = join(folder, 'mode.onnx');
