@@ -75,7 +75,7 @@ function requireFitting(isFile: boolean, { target, spec }: EvalOptions): void {
   }
 }
 
-interface Scorer {
+export interface Scorer {
   evaluate(batch: Batch): Promise<BatchResult>;
   dispose(): void | Promise<void>;
 }
@@ -113,7 +113,13 @@ async function openRun(path: string, spec: Compiled, options: EvalOptions): Prom
   });
 }
 
-async function evaluateOn(model: Scorer, spec: Compiled, split: SplitName, output: Output): Promise<SplitMetrics> {
+/** Metrics on one split of the spec's data, with progress. */
+export async function evaluateOn(
+  model: Scorer,
+  spec: Compiled,
+  split: SplitName,
+  output: Output,
+): Promise<SplitMetrics> {
   const { experiment, graph } = spec;
   const layers = spikingLayers(graph);
   const { batch } = experiment.train;

@@ -1,27 +1,62 @@
 import { existsSync } from 'node:fs';
 import { dirname, relative } from 'node:path';
-import { Command } from 'commander';
-import { compileSpec } from '../compile.ts';
+import { Command, InvalidArgumentError, Option } from 'commander';
+import { type Compiled, compileSpec } from '../compile.ts';
 import { UserError } from '../diagnostics/diagnostic.ts';
+import type { WeightType } from '../targets/onnx/compress.ts';
 import { exportOnnx } from '../targets/onnx/export.ts';
+import { openOnnxBytes } from '../targets/onnx/run.ts';
+import type { Segmentation } from '../targets/onnx/stream.ts';
+import type { Tensors } from '../targets/target.ts';
 import { writeFileAtomically } from '../train/atomicFile.ts';
 import { readCheckpoint } from '../train/checkpoint.ts';
 import { RunFolder } from '../train/runFolder.ts';
-import { sparchcVersion } from '../train/versions.ts';
+import { evaluateOn } from './eval.ts';
+import { modelMetadata } from './modelMetadata.ts';
 import { type OutputOptions, withOutput } from './options.ts';
 import { Output } from './output.ts';
-import { count, shellQuote } from './text.ts';
+import { count, percent, shellQuote } from './text.ts';
 
 interface ExportOptions extends OutputOptions {
   readonly output?: string;
+  readonly mode: 'sequence' | 'step';
+  readonly window?: number;
+  readonly silence?: number;
   readonly fold: boolean;
+  readonly quantize?: 'int8';
+  readonly half?: true;
 }
 
 export function exportCommand(): Command {
   const command = new Command('export')
-    .description('Write the best checkpoint of a run as an ONNX model of whole sequences.')
+    .description('Write the best checkpoint of a run as an ONNX model of whole sequences or of a stream.')
     .argument('<run>', 'the run folder that "sparchc train" left')
-    .option('-o, --output <file>', 'where to write it (default: model.onnx in the run folder)')
+    .option('-o, --output <file>', 'where to write it (default: model.onnx or step.onnx in the run folder)')
+    .addOption(
+      new Option(
+        '--mode <name>',
+        'what is fed at once: a whole sequence, or a chunk of a stream, with all states in and out',
+      )
+        .choices(['sequence', 'step'])
+        .default('sequence'),
+    )
+    .addOption(
+      new Option('--window <steps>', 'with --mode step: the scores are those of the last time steps only')
+        .argParser(timeSteps)
+        .conflicts('silence'),
+    )
+    .addOption(
+      new Option(
+        '--silence <steps>',
+        'with --mode step: stand still after so many steps without an event, then start afresh',
+      ).argParser(timeSteps),
+    )
+    .addOption(
+      new Option('--quantize <type>', 'store the weights as 8-bit integers, and measure what that does to the accuracy')
+        .choices(['int8'])
+        .conflicts('half'),
+    )
+    .option('--half', 'store the weights as float16, and measure what that does to the accuracy')
     .option('--no-fold', 'keep batchnorm and clamped parameters as operators instead of folding them into constants');
   return withOutput(command).addHelpText('after', EXAMPLES).action(exportRun);
 }
@@ -30,26 +65,80 @@ const EXAMPLES = `
 Examples:
   sparchc export runs/quickstart
   sparchc export runs/quickstart -o digits.onnx
+  sparchc export runs/quickstart --mode step --silence 50
+  sparchc export runs/quickstart --quantize int8 -o small.onnx
   sparchc export runs/quickstart --no-fold -o unfolded.onnx
   sparchc eval digits.onnx --spec runs/quickstart/spec.resolved.yaml
 
 The model runs in any ONNX runtime. Inputs: x [batch, time, features]; optional lengths [batch] and one initial state
 per layer and state (state.LAYER.STATE). Outputs: scores [batch, classes], mean firing rates (rate.LAYER [batch, size])
-and the states after the last step (final.LAYER.STATE).`;
+and the states after the last step (final.LAYER.STATE). docs/deploy.md describes them, and those of --mode step.`;
 
 async function exportRun(path: string, options: ExportOptions): Promise<void> {
   const output = new Output(options);
+  const segmentation = segmentationOf(options);
+  const weightType = weightTypeOf(options);
   const folder = new RunFolder(path);
   requireRun(folder);
-  const { graph, specSha256, warnings } = compileSpec(folder.spec);
+  const spec = compileSpec(folder.spec);
+  const { graph, specSha256, warnings } = spec;
   output.diagnostics(warnings);
   const { weights, info } = await readCheckpoint(folder.best, graph);
-  const file = options.output ?? folder.model;
-  const metadata = { version: sparchcVersion(), specSha256 };
-  const bytes = exportOnnx(graph, weights, { fold: options.fold, metadata });
+  const file = options.output ?? (segmentation ? folder.stepModel : folder.model);
+  const basics = { fold: options.fold, metadata: modelMetadata(spec) };
+  const bytes = exportOnnx(graph, weights, { ...basics, segmentation, weights: weightType });
   await writeFileAtomically(file, bytes);
-  output.say(`wrote ${file} (${count(bytes.length / 1024)} KiB)\nnext   ${evalCommandFor(file, folder)}`);
-  output.document({ file, bytes: bytes.length, epoch: info.state.best?.epoch, spec_sha256: specSha256 });
+  output.say(`wrote ${file} (${count(bytes.length / 1024)} KiB)`);
+  const change = weightType === 'float32' ? {} : await accuracyChange(spec, weights, weightType, output);
+  if (!segmentation) output.say(`next   ${evalCommandFor(file, folder)}`);
+  output.document({ file, bytes: bytes.length, epoch: info.state.best?.epoch, spec_sha256: specSha256, ...change });
+}
+
+/** What storing the weights in fewer bits does to the accuracy on the test split: of whole sequences, in both modes. */
+async function accuracyChange(
+  spec: Compiled,
+  weights: Tensors,
+  weightType: WeightType,
+  output: Output,
+): Promise<Record<string, number>> {
+  const accuracies: number[] = [];
+  for (const type of ['float32', weightType] as const) {
+    const bytes = exportOnnx(spec.graph, weights, { fold: true, weights: type, metadata: modelMetadata(spec) });
+    const model = await openOnnxBytes(bytes, 'the exported model');
+    try {
+      accuracies.push((await evaluateOn(model, spec, 'test', output)).accuracy);
+    } finally {
+      await model.dispose();
+    }
+  }
+  const [before, after] = accuracies;
+  const points = (100 * (after - before)).toFixed(2);
+  output.say(
+    `test accuracy ${percent(after)} with ${weightType} weights, ${percent(before)} before (${points} points)`,
+  );
+  return { accuracy: after, accuracy_float32: before, accuracy_change: after - before };
+}
+
+function timeSteps(text: string): number {
+  const steps = Number(text);
+  if (Number.isInteger(steps) && steps >= 1 && steps <= 65536) return steps;
+  throw new InvalidArgumentError('It must be a whole number of time steps from 1 to 65536.');
+}
+
+function segmentationOf({ mode, window, silence }: ExportOptions): Segmentation | undefined {
+  if (mode === 'step') {
+    if (window !== undefined) return { kind: 'window', steps: window };
+    return silence === undefined ? { kind: 'reset' } : { kind: 'silence', steps: silence };
+  }
+  if (window === undefined && silence === undefined) return undefined;
+  const option = window === undefined ? '--silence' : '--window';
+  throw new UserError('SP627', `${option} is about streams; add --mode step`, { exitCode: 2 });
+}
+
+function weightTypeOf({ quantize, half, fold }: ExportOptions): WeightType {
+  const type = quantize ?? (half ? 'float16' : 'float32');
+  if (type === 'float32' || fold) return type;
+  throw new UserError('SP628', 'only folded weights can be stored in fewer bits; leave out --no-fold', { exitCode: 2 });
 }
 
 /** A model elsewhere has no spec beside it that names the data. */

@@ -8,7 +8,7 @@ import { writeCheckpoint } from '../train/checkpoint.ts';
 import { trainableParameters } from '../train/run.ts';
 import { RunFolder, requireNewFolder } from '../train/runFolder.ts';
 import { initialState } from '../train/state.ts';
-import { sparchcVersion } from '../train/versions.ts';
+import { modelMetadata } from './modelMetadata.ts';
 import { type OutputOptions, withOutput } from './options.ts';
 import { Output } from './output.ts';
 import { count, shellQuote } from './text.ts';
@@ -44,8 +44,7 @@ async function importModel(path: string, options: ImportOptions): Promise<void> 
   await folder.prepare(spec.resolvedYaml);
   const info = { target: 'auto', specSha256: spec.specSha256, state: initialState(0.01) };
   await writeCheckpoint(folder.best, spec.graph, { weights, optimizer: new Map(), info });
-  const metadata = { version: sparchcVersion(), specSha256: spec.specSha256 };
-  await folder.writeModel(exportOnnx(spec.graph, weights, { fold: true, metadata }));
+  await folder.writeModel(exportOnnx(spec.graph, weights, { fold: true, metadata: modelMetadata(spec) }));
   output.say(`imported ${path}: ${count(trainableParameters(spec.graph))} parameters\nrun folder ${folder.path}`);
   output.say(`next       sparchc check ${shellQuote(folder.spec)}`);
   output.document({ run: folder.path, parameters: trainableParameters(spec.graph), spec_sha256: spec.specSha256 });

@@ -8,6 +8,7 @@ import { exitCodeOf, reportError } from './errors.ts';
 import { evalCommand } from './eval.ts';
 import { exportCommand } from './export.ts';
 import { importCommand } from './import.ts';
+import { inferCommand } from './infer.ts';
 import { initCommand } from './init.ts';
 import { trainCommand } from './train.ts';
 
@@ -28,6 +29,7 @@ Examples:
   sparchc train my.yaml                train it; everything is left in runs/NAME
   sparchc eval runs/NAME               accuracy of its best checkpoint on the test data
   sparchc eval runs/NAME/model.onnx    the same of the exported model
+  sparchc infer MODEL.onnx FILE        classes of recordings
 
 Exit codes: 0 done, 1 failed while running, 2 the request is wrong, 130 interrupted.`,
   );
@@ -37,6 +39,7 @@ const commands = [
   evalCommand(),
   exportCommand(),
   importCommand(),
+  inferCommand(),
   checkCommand(),
   emitCommand(),
   initCommand(),

@@ -11,9 +11,9 @@ import { checkpointToResume, spikingLayers, trainableParameters, trainRun } from
 import { RunFolder, type RunResult, requireNewFolder } from '../train/runFolder.ts';
 import { requireSameRun } from '../train/specChanges.ts';
 import type { TrainingState } from '../train/state.ts';
-import { sparchcVersion } from '../train/versions.ts';
 import { dataNotices } from './dataNotices.ts';
 import { interruptible } from './interrupt.ts';
+import { modelMetadata } from './modelMetadata.ts';
 import { type OutputOptions, type SpecOptions, withOutput, withSet, withTarget } from './options.ts';
 import { Output } from './output.ts';
 import { progressReporter } from './progress.ts';
@@ -69,7 +69,7 @@ async function trainSpec(path: string, options: TrainOptions): Promise<void> {
     if (pretrained) output.say(pretrainedStart(pretrained));
     if (checkpoint) output.say(resumption(checkpoint.info.state, experiment.train.epochs));
     output.say('');
-    const exportModel = (weights: Tensors) => exportOnnx(graph, weights, exportOptions(spec));
+    const exportModel = (weights: Tensors) => exportOnnx(graph, weights, { fold: true, metadata: modelMetadata(spec) });
     const notice = () => {
       observer.pause();
       output.warn('finishing this batch and saving it; Ctrl-C again ends at once');
@@ -98,10 +98,6 @@ async function trainSpec(path: string, options: TrainOptions): Promise<void> {
   } finally {
     await data.close();
   }
-}
-
-function exportOptions(spec: Compiled) {
-  return { fold: true, metadata: { version: sparchcVersion(), specSha256: spec.specSha256 } };
 }
 
 type Sizes = Readonly<Record<'train' | 'validation' | 'test', { readonly samples: number }>>;

@@ -16,3 +16,21 @@ export function decodeFloat16(bits: Uint16Array): Float32Array {
   for (let i = 0; i < bits.length; i++) values[i] = VALUES[bits[i]];
   return values;
 }
+
+const LARGEST = 0x7bff;
+
+/** The nearest half-precision bit pattern, of two equally near the even one; beyond +-65504 it stays there. */
+export function encodeFloat16(value: number): number {
+  const magnitude = Math.abs(value);
+  const sign = value < 0 || Object.is(value, -0) ? 0x8000 : 0;
+  let [low, high] = [0, LARGEST];
+  while (low < high) {
+    const middle = (low + high + 1) >> 1;
+    if (VALUES[middle] <= magnitude) low = middle;
+    else high = middle - 1;
+  }
+  if (low === LARGEST) return sign | low;
+  const [below, above] = [magnitude - VALUES[low], VALUES[low + 1] - magnitude];
+  const up = above < below || (above === below && low % 2 === 1);
+  return sign | (up ? low + 1 : low);
+}

@@ -36,6 +36,11 @@ export class RunFolder {
     return join(this.path, 'model.onnx');
   }
 
+  /** Of a stream; written on request only. */
+  get stepModel(): string {
+    return join(this.path, 'step.onnx');
+  }
+
   /** Its entries, or null where there is no such folder. Throws UserError SP820 where it cannot be a folder. */
   async entries(): Promise<readonly string[] | null> {
     try {

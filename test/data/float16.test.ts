@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { decodeFloat16 } from '../../src/data/float16.ts';
+import { decodeFloat16, encodeFloat16 } from '../../src/data/float16.ts';
 
 const decode = (bits: number) => decodeFloat16(Uint16Array.of(bits))[0];
 
@@ -21,4 +21,15 @@ test('decodes the patterns of the standard', () => {
 test('values rise with their patterns', () => {
   const values = decodeFloat16(Uint16Array.from({ length: 0x7c01 }, (_, bits) => bits));
   expect(values.findIndex((value, i) => i > 0 && !(value > values[i - 1]))).toBe(-1);
+});
+
+test('encodes what it decodes, and rounds to the nearest, ties to even', () => {
+  for (const sign of [0, 0x8000]) {
+    for (let bits = 0; bits <= 0x7bff; bits++) expect(encodeFloat16(decode(sign | bits))).toBe(sign | bits);
+  }
+  expect(encodeFloat16(1 + 2 ** -11)).toBe(0x3c00);
+  expect(encodeFloat16(1 + 3 * 2 ** -11)).toBe(0x3c02);
+  expect(encodeFloat16(1 + 1.01 * 2 ** -11)).toBe(0x3c01);
+  expect(encodeFloat16(-(2 ** -26))).toBe(0x8000);
+  expect(encodeFloat16(1e9)).toBe(0x7bff);
 });

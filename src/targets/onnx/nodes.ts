@@ -1,8 +1,10 @@
 import { type Graph, type GraphNode, type NodeId, nodeById } from '../../ir/graph.ts';
 import type { GraphBuilder, Value } from './builder.ts';
 import type { ModelParameters } from './parameters.ts';
-import { emitPopulation, emitReadout, finalState } from './population.ts';
+import { emitPopulation, finalState } from './population.ts';
 import { emitProjection } from './projection.ts';
+import { emitReadout, emitStreamReadout } from './readout.ts';
+import { emitStreamAxis, type Segmentation } from './stream.ts';
 import { emitTimeAxis, type TimeAxis } from './timeAxis.ts';
 
 export interface EmittedNodes {
@@ -13,16 +15,21 @@ export interface EmittedNodes {
   readonly finalStates: ReadonlyMap<string, Value>;
 }
 
-/** Emits all nodes of the graph in evaluation mode, from the graph inputs `x` and `lengths` and the layers' states. */
+/**
+ * Emits all nodes of the graph in evaluation mode, from the graph inputs `x`, the states, and `lengths` (whole sequences)
+ * or `reset` (streams, which have a segmentation).
+ */
 export function emitNodes(
   builder: GraphBuilder,
   graph: Graph,
   parameters: ModelParameters,
   fold: boolean,
+  segmentation: Segmentation | null,
 ): EmittedNodes {
-  const time = emitTimeAxis(builder, 'x', 'lengths');
+  const stream = segmentation && emitStreamAxis(builder, segmentation);
+  const time = stream ? stream.time : emitTimeAxis(builder, 'x', 'lengths');
   const values = new Map<NodeId, Value>();
-  const finalStates = new Map<string, Value>();
+  const finalStates = new Map<string, Value>(stream?.finalStates);
   const emitted = (id: NodeId) => values.get(id) as Value;
 
   const emit = (node: GraphNode): Value => {
@@ -35,7 +42,7 @@ export function emitNodes(
         const inputs = node.inputs.map(emitted);
         const population = emitPopulation(builder, parameters, time, node, inputs, fold);
         node.step.states.forEach(({ name }, i) => {
-          finalStates.set(finalState(node, name), population.finalStates[i]);
+          finalStates.set(finalState(node.layer, name), population.finalStates[i]);
         });
         return population.output;
       }
@@ -43,8 +50,13 @@ export function emitNodes(
         return emitted(node.input);
       case 'merge':
         return emitMerge(builder, node.operation, node.inputs.map(emitted), node.id);
-      case 'readout':
-        return emitReadout(builder, time, node, emitted(node.input), nodeById(graph, node.input).type.features);
+      case 'readout': {
+        const { features } = nodeById(graph, node.input).type;
+        if (!stream) return emitReadout(builder, time, node, emitted(node.input), features);
+        const pooled = emitStreamReadout(builder, stream, node, emitted(node.input), features, segmentation);
+        for (const [name, value] of pooled.finalStates) finalStates.set(finalState(node.id, name), value);
+        return pooled.result;
+      }
     }
   };
   for (const node of graph.nodes) values.set(node.id, emit(node));

@@ -1,17 +1,16 @@
-import type { PopulationNode, ReadoutNode } from '../../ir/graph.ts';
+import type { PopulationNode } from '../../ir/graph.ts';
 import type { GraphBuilder, Value } from './builder.ts';
-import { emitEquations, Scope } from './equations.ts';
 import type { ModelParameters } from './parameters.ts';
 import { emitPrelude } from './prelude.ts';
 import { emitSequence } from './sequence.ts';
 import type { TimeAxis } from './timeAxis.ts';
 
-export function stateInput(node: PopulationNode, state: string): string {
-  return `state.${node.layer}.${state}`;
+export function stateInput(layer: string, state: string): string {
+  return `state.${layer}.${state}`;
 }
 
-export function finalState(node: PopulationNode, state: string): string {
-  return `final.${node.layer}.${state}`;
+export function finalState(layer: string, state: string): string {
+  return `final.${layer}.${state}`;
 }
 
 /** [rows, size], rows = `batch`, or [2, rows, size] with the reversed direction second. */
@@ -39,8 +38,9 @@ export function emitPopulation(
     step,
     features,
     inputs: bidirectional ? inputs.map((v) => bothDirections(v, time.reverse(v, `${id}.reversed`))) : inputs,
-    initialStates: step.states.map(({ name }) => emitInitialState(builder, time, node, stateInput(node, name))),
+    initialStates: step.states.map(({ name }) => emitInitialState(builder, time, node, stateInput(node.layer, name))),
     valid: bidirectional ? bothDirections(time.valid, time.valid) : time.valid,
+    restart: time.restart ? { mask: time.restart, states: emitFixedStates(builder, parameters, node) } : null,
   });
   if (!bidirectional) return { output, finalStates };
 
@@ -56,6 +56,14 @@ export function emitPopulation(
   };
 }
 
+/** The states that the model was evaluated with, each [1, size]; a graph input of the same values may be fed others. */
+function emitFixedStates(builder: GraphBuilder, parameters: ModelParameters, node: PopulationNode): Value[] {
+  return node.step.states.map(({ name }) => {
+    const wish = `initial.${node.layer}.${name}`;
+    return builder.tensor(wish, [1, node.size], parameters.values(node.initialStates[name]));
+  });
+}
+
 /** The state of every row [rows, size]: a model's fixed initial state has one row, which is repeated for every sample. */
 function emitInitialState(builder: GraphBuilder, time: TimeAxis, node: PopulationNode, input: Value): Value {
   const leading = node.bidirectional ? [builder.ints([2])] : [];
@@ -64,29 +72,4 @@ function emitInitialState(builder: GraphBuilder, time: TimeAxis, node: Populatio
   });
   const perRow = builder.op('Expand', [input, shape], `${input}.rows`);
   return node.bidirectional ? builder.op('Reshape', [perRow, builder.ints([-1, node.size])], `${input}.rows`) : perRow;
-}
-
-/** Runs a pooling step over [time, batch, features]; its output at each sample's last valid step, [batch, features]. */
-export function emitReadout(
-  builder: GraphBuilder,
-  time: TimeAxis,
-  node: ReadoutNode,
-  input: Value,
-  features: number,
-): Value {
-  const scope = new Scope(builder);
-  emitEquations(scope, node.step.prelude);
-  const shape = builder.op('Concat', [time.batch, builder.ints([features])], `${node.id}.shape`, { axis: 0 });
-  const initialStates = node.step.states.map(({ name, initializer }) => {
-    if (initializer.kind !== 'constant') throw new Error(`state "${name}" of a pooling step must start at a constant`);
-    return builder.op('Expand', [builder.scalar(initializer.value), shape], `${node.id}.${name}`);
-  });
-  const { output } = emitSequence(scope, {
-    step: node.step,
-    features,
-    inputs: [input],
-    initialStates,
-    valid: time.valid,
-  });
-  return time.last(output, node.id);
 }

@@ -67,7 +67,7 @@ const ModelProto = protobuf.parse(schema).root.lookupType('onnx.ModelProto');
 /** Numbers when written; decoding gives 64-bit integers as objects. */
 export type Int64 = number | { toNumber(): number };
 
-export const dataTypes = { float32: 1, int64: 7, bool: 9 } as const;
+export const dataTypes = { float32: 1, int8: 3, int64: 7, bool: 9, float16: 10 } as const;
 export type DataType = keyof typeof dataTypes;
 
 export interface Tensor {
@@ -161,14 +161,19 @@ export function int64Tensor(name: string, dims: readonly number[], values: reado
   };
 }
 
+export function boolTensor(name: string, dims: readonly number[], values: readonly boolean[]): Tensor {
+  return { name, dims: [...dims], dataType: dataTypes.bool, rawData: Uint8Array.from(values, Number) };
+}
+
 /** A copy: later changes of the caller's array do not reach the model. */
 function littleEndian(values: Float32Array | BigInt64Array): Uint8Array {
   return new Uint8Array(values.buffer, values.byteOffset, values.byteLength).slice();
 }
 
-/** The values of a float32 or int64 tensor with raw data. */
-export function tensorValues(tensor: Tensor): Float32Array | BigInt64Array {
+/** The values of a float32, int64 or bool tensor with raw data. */
+export function tensorValues(tensor: Tensor): Float32Array | BigInt64Array | Uint8Array {
   const { buffer } = Uint8Array.from(tensor.rawData);
+  if (tensor.dataType === dataTypes.bool) return new Uint8Array(buffer);
   return tensor.dataType === dataTypes.int64 ? new BigInt64Array(buffer) : new Float32Array(buffer);
 }
 

@@ -14,6 +14,8 @@ export interface Sequence {
   readonly initialStates: readonly Value[];
   /** [time, rows, 1] of bool: states stay as they are on steps where it is false. */
   readonly valid: Value;
+  /** Where the mask [time, rows, 1] of bool is true, `states` (that broadcast to [rows, features]) take over first. */
+  readonly restart: { readonly mask: Value; readonly states: readonly Value[] } | null;
 }
 
 /**
@@ -46,12 +48,13 @@ function stackedVariables(step: Step, { loop, after, carried }: Schedule): Var[]
 /** Emits the time loop and binds the variables that are needed after it to their sequences; returns the final states. */
 function emitScan(scope: Scope, sequence: Sequence, schedule: Schedule): Value[] {
   const { builder } = scope;
-  const { step, features, initialStates, valid } = sequence;
+  const { step, initialStates, valid, restart } = sequence;
   const stacked = stackedVariables(step, schedule);
-  const body = emitLoopBody(scope, step, schedule, stacked, features);
+  const body = emitLoopBody(scope, sequence, schedule, stacked);
   const finalStates = step.states.map((state) => builder.name(`${state.name}_final`));
   const sequences = stacked.map((v) => builder.name(v.name));
-  const scanInputs = [...schedule.sliced.map((v) => scope.value(v)), valid];
+  const masks = restart ? [valid, restart.mask] : [valid];
+  const scanInputs = [...schedule.sliced.map((v) => scope.value(v)), ...masks];
   builder.node('Scan', [...initialStates, ...scanInputs], [...finalStates, ...sequences], {
     body,
     num_scan_inputs: scanInputs.length,
@@ -62,13 +65,15 @@ function emitScan(scope: Scope, sequence: Sequence, schedule: Schedule): Value[]
   return finalStates;
 }
 
-/** Inputs: states, slices, valid. Outputs: next states, stacked variables. All else is seen from the outer graph. */
+/**
+ * Inputs: states, slices, valid and perhaps restart. Outputs: next states, stacked variables. All else is seen from the
+ * outer graph.
+ */
 function emitLoopBody(
   outer: Scope,
-  step: Step,
+  { step, features, restart }: Sequence,
   schedule: Schedule,
   stacked: readonly Var[],
-  features: number,
 ): Subgraph {
   const scope = new Scope(outer.builder.subgraph(), outer);
   const { builder } = scope;
@@ -82,6 +87,15 @@ function emitLoopBody(
     return slice;
   });
   const valid = builder.name('valid_t');
+  const masks = [valid];
+  if (restart) {
+    const mask = builder.name('restart_t');
+    masks.push(mask);
+    schedule.carried.forEach(({ current }, i) => {
+      const carried = scope.value(current);
+      scope.bind(current, builder.op('Where', [mask, restart.states[i], carried], `${current.name}_now`));
+    });
+  }
   emitEquations(scope, schedule.loop);
   const next = schedule.carried.map(({ current, next }) =>
     builder.op('Where', [valid, scope.value(next), scope.value(current)], `${current.name}_next`),
@@ -91,7 +105,7 @@ function emitLoopBody(
     name,
     node: builder.nodes,
     initializer: [],
-    input: [...received.map(floats), valueInfo(valid, 'bool', [rows, 1])],
+    input: [...received.map(floats), ...masks.map((mask) => valueInfo(mask, 'bool', [rows, 1]))],
     output: [...next, ...emitted].map(floats),
   };
 }

@@ -12,6 +12,8 @@ export interface TimeAxis {
   readonly lengths: Value;
   /** [time, batch, 1] of bool. */
   readonly valid: Value;
+  /** [time, batch, 1] of bool: states are the initial ones again before such a step; null where they never are. */
+  readonly restart: Value | null;
   /** The last valid step of a sequence: [time, batch, features] -> [batch, features]. */
   last(sequence: Value, wish: string): Value;
   /** The mean over the valid steps of a sequence: [time, batch, features] -> [batch, features]. */
@@ -53,6 +55,7 @@ export function emitTimeAxis(builder: GraphBuilder, x: Value, lengthsInput: Valu
     batch,
     lengths,
     valid,
+    restart: null,
     last: (sequence, wish) => builder.op('GatherND', [sequence, lastIndices()], wish),
     mean(sequence, wish) {
       const { ones, counts } = counted();

@@ -3,6 +3,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { exportOnnx } from '../../../src/targets/onnx/export.ts';
+import type { Segmentation } from '../../../src/targets/onnx/stream.ts';
 import { randomCase } from './networks.ts';
 import { metadata, temporaryFolder } from './support.ts';
 
@@ -42,16 +43,17 @@ interface Report {
   readonly defaults: string[];
 }
 
-function check(network: Parameters<typeof randomCase>[0], fold: boolean): Report {
+function check(network: Parameters<typeof randomCase>[0], fold: boolean, segmentation?: Segmentation): Report {
   const { graph, parameters } = randomCase(network);
   const path = join(folder, 'model.onnx');
-  writeFileSync(path, exportOnnx(graph, parameters, { fold, metadata }));
+  writeFileSync(path, exportOnnx(graph, parameters, { fold, segmentation, metadata }));
   const { stdout, stderr, status } = spawnSync(python, ['-c', script, path], { encoding: 'utf8' });
   expect(stderr).toBe('');
   expect(status).toBe(0);
   return JSON.parse(stdout);
 }
 
+const spiking = { type: 'RadLIF', size: 4, norm: 'batchnorm', bias: true, bidirectional: false } as const;
 const common = { batch: 1, steps: 1, padded: false, seed: 1 };
 
 describe.skipIf(!available)('the official checker accepts', () => {
@@ -83,4 +85,26 @@ describe.skipIf(!available)('the official checker accepts', () => {
     expect(report.domains).toEqual(['']);
     expect(report.shapes).toMatchObject({ scores: ['batch', 3], output: ['batch', 'time', 3] });
   });
+
+  it.each(['float16', 'int8'] as const)('weights stored as %s', (weights) => {
+    const { graph, parameters } = randomCase({ ...common, layers: [spiking], merge: null, head: 'mean' });
+    const path = join(folder, 'small.onnx');
+    writeFileSync(path, exportOnnx(graph, parameters, { fold: true, weights, metadata }));
+    const { stderr, status } = spawnSync(python, ['-c', script, path], { encoding: 'utf8' });
+    expect(stderr).toBe('');
+    expect(status).toBe(0);
+  });
+
+  it.each<Segmentation>([{ kind: 'reset' }, { kind: 'window', steps: 6 }, { kind: 'silence', steps: 6 }])(
+    'a stream: $kind',
+    (segmentation) => {
+      const layer = { type: 'RadLIF', size: 4, norm: 'batchnorm', bias: true, bidirectional: false } as const;
+      for (const head of ['softmax_sum', 'mean', 'dense', 'steps']) {
+        const report = check({ ...common, layers: [layer], merge: null, head }, true, segmentation);
+        expect(report.domains).toEqual(['']);
+        expect(report.shapes).toMatchObject({ 'state.h0.u': ['state.h0.u.batch_or_1', 4], scores: ['batch', 3] });
+        expect(report.defaults).toContain('reset');
+      }
+    },
+  );
 });

@@ -1,12 +1,13 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { beforeAll, describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it, vi } from 'vitest';
 import { exportCommand } from '../../../src/cli/export.ts';
 import { compileSource } from '../../../src/compile.ts';
 import { UserError } from '../../../src/diagnostics/diagnostic.ts';
 import { initialParameters } from '../../../src/targets/draws.ts';
 import { decodeModel } from '../../../src/targets/onnx/proto.ts';
 import { openOnnx } from '../../../src/targets/onnx/run.ts';
+import { openOnnxStream } from '../../../src/targets/onnx/runStream.ts';
 import { writeCheckpoint } from '../../../src/train/checkpoint.ts';
 import { RunFolder } from '../../../src/train/runFolder.ts';
 import { initialState } from '../../../src/train/state.ts';
@@ -51,6 +52,41 @@ describe('sparchc export', () => {
     const operators = (path: string) => decodeModel(readFileSync(path)).graph.node.map((node) => node.opType);
     expect(operators(file)).toContain('BatchNormalization');
     expect(operators(run.model)).not.toContain('BatchNormalization');
+  });
+
+  it('writes a model of a stream on request', async () => {
+    await exportRun(run.path, '--mode', 'step', '--window', '5');
+    const stream = await openOnnxStream(run.stepModel, { threads: 1 });
+    const { scores } = await stream.feed(new Float32Array(20));
+    expect(scores).toHaveLength(3);
+    const { metadataProps } = decodeModel(readFileSync(run.stepModel));
+    expect(metadataProps).toContainEqual({ key: 'sparchc.segmentation', value: '{"kind":"window","steps":5}' });
+    await stream.dispose();
+  });
+
+  it('knows a window in streams only', async () => {
+    const error = await exportRun(run.path, '--window', '5').catch((e: unknown) => e);
+    expect(error).toMatchObject({ message: '--window is about streams; add --mode step', exitCode: 2 });
+  });
+
+  it('stores weights in 8 bits and measures both accuracies', async () => {
+    const file = join(folder, 'int8.onnx');
+    const printed = vi.spyOn(process.stdout, 'write').mockReturnValue(true);
+    await exportRun(run.path, '-o', file, '--quantize', 'int8', '--json');
+    const document = JSON.parse(printed.mock.calls.map(([text]) => text).join(''));
+    printed.mockRestore();
+    expect(document.bytes).toBeGreaterThan(0);
+    expect(document.accuracy_change).toBeCloseTo(document.accuracy - document.accuracy_float32, 12);
+    const stored = decodeModel(readFileSync(file)).graph.initializer.map(({ dataType }) => dataType);
+    expect(stored).toContain(3);
+  });
+
+  it('cannot store unfolded weights in 8 bits', async () => {
+    const error = await exportRun(run.path, '--half', '--no-fold').catch((e: unknown) => e);
+    expect(error).toMatchObject({
+      message: 'only folded weights can be stored in fewer bits; leave out --no-fold',
+      exitCode: 2,
+    });
   });
 
   it.each([

@@ -13,7 +13,11 @@ import { Sequence } from '../../../src/targets/reference/sequence.ts';
 import type { Tensors } from '../../../src/targets/target.ts';
 import type { FreeRun } from '../../support/freeRunning.ts';
 
-export const metadata: ExportOptions['metadata'] = { version: '0.0.0-test', specSha256: 'ab'.repeat(32) };
+export const metadata: ExportOptions['metadata'] = {
+  version: '0.0.0-test',
+  specSha256: 'ab'.repeat(32),
+  preprocessing: [{ type: 'bin', params: { steps: 12, window: 0.6 } }],
+};
 
 /** A folder that goes with the test file. */
 export function temporaryFolder(): string {
@@ -36,7 +40,7 @@ export function byInput(graph: Graph, states: Tensors): Map<string, Float32Array
     if (node.kind !== 'population') continue;
     for (const { name } of node.step.states) {
       const values = states.get(node.initialStates[name]);
-      if (values) named.set(stateInput(node, name), values);
+      if (values) named.set(stateInput(node.layer, name), values);
     }
   }
   return named;
@@ -64,7 +68,7 @@ export function stateRow(states: Tensors, graph: Graph, row: number, batch: numb
   for (const node of graph.nodes) {
     if (node.kind !== 'population') continue;
     for (const { name } of node.step.states) {
-      const input = stateInput(node, name);
+      const input = stateInput(node.layer, name);
       const values = states.get(input);
       if (!values) continue;
       const starts = node.bidirectional ? [row, batch + row] : [row];

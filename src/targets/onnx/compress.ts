@@ -1,0 +1,79 @@
+import { encodeFloat16 } from '../../data/float16.ts';
+import {
+  type Attribute,
+  attribute,
+  dataTypes,
+  type Model,
+  type Node,
+  type Tensor,
+  tensorValues,
+  toNumber,
+} from './proto.ts';
+
+/** How the weights of the products are stored; the computation stays in float32. */
+export type WeightType = 'float32' | 'float16' | 'int8';
+
+/**
+ * Stores every matrix [in, out] that something is multiplied by in fewer bits, and adds the node that turns it back into
+ * float32. `int8` is symmetric, with one scale for each of `out` channels: the largest absolute weight becomes 127.
+ */
+export function compressWeights(model: Model, type: WeightType): Model {
+  if (type === 'float32') return model;
+  const { graph } = model;
+  const factors = new Set(productsOf(graph.node).map((node) => node.input[1]));
+  const nodes: Node[] = [];
+  const initializer = graph.initializer.flatMap((tensor) => {
+    if (!factors.has(tensor.name) || tensor.dims.length !== 2) return [tensor];
+    const { tensors, node } = type === 'int8' ? toInt8(tensor) : toFloat16(tensor);
+    nodes.push(node);
+    return tensors;
+  });
+  return { ...model, graph: { ...graph, initializer, node: [...nodes, ...graph.node] } };
+}
+
+/** Those in loops too: they multiply by tensors of the outer graph. */
+function productsOf(nodes: readonly Node[]): Node[] {
+  return nodes.flatMap((node) => [
+    ...(node.opType === 'MatMul' ? [node] : []),
+    ...node.attribute.flatMap(({ g }) => (g ? productsOf(g.node) : [])),
+  ]);
+}
+
+interface Compressed {
+  readonly tensors: Tensor[];
+  readonly node: Node;
+}
+
+function toInt8(tensor: Tensor): Compressed {
+  const values = tensorValues(tensor) as Float32Array;
+  const columns = toNumber(tensor.dims[1]);
+  const scales = new Float32Array(columns);
+  values.forEach((v, i) => {
+    scales[i % columns] = Math.max(scales[i % columns], Math.abs(v) / 127);
+  });
+  // A channel of zeros has no scale of its own.
+  const divisors = scales.map((s) => s || 1);
+  const integers = Int8Array.from(values, (v, i) => Math.round(v / divisors[i % columns]));
+  const name = `${tensor.name}.int8`;
+  const scale = `${tensor.name}.scale`;
+  return {
+    tensors: [
+      { name, dims: tensor.dims, dataType: dataTypes.int8, rawData: new Uint8Array(integers.buffer) },
+      { name: scale, dims: [columns], dataType: dataTypes.float32, rawData: new Uint8Array(divisors.buffer) },
+    ],
+    node: nodeOf('DequantizeLinear', [name, scale], tensor.name, attribute('axis', 1)),
+  };
+}
+
+function toFloat16(tensor: Tensor): Compressed {
+  const bits = Uint16Array.from(tensorValues(tensor) as Float32Array, encodeFloat16);
+  const name = `${tensor.name}.float16`;
+  return {
+    tensors: [{ name, dims: tensor.dims, dataType: dataTypes.float16, rawData: new Uint8Array(bits.buffer) }],
+    node: nodeOf('Cast', [name], tensor.name, attribute('to', dataTypes.float32)),
+  };
+}
+
+function nodeOf(opType: string, input: string[], output: string, option: Attribute): Node {
+  return { name: output, opType, input, output: [output], attribute: [option] };
+}
