@@ -1,7 +1,7 @@
 import type { PopulationNode, ReadoutNode } from '../../ir/graph.ts';
 import type { Var } from '../../ir/step.ts';
 import { copyKernel, gradientKernel, layerSumsKernel } from './kernels/gradients.ts';
-import { arrayBytes, padded, panelsOf } from './layout.ts';
+import { arrayBytes, matrixRows, padded, panelsOf } from './layout.ts';
 import type { Lists, Network, Operand } from './network.ts';
 import { backwardSequences } from './neuron/backward.ts';
 import { ownOutput } from './neuron/forward.ts';
@@ -38,7 +38,7 @@ export class Layer {
     this.name = direction === 0 ? node.layer : `${node.layer} backwards`;
     this.once = onceBuffers(network, node, kernels, this.name);
     const sequence = (what: string) => network.array(`${what} of ${this.name}`, features, true);
-    this.shared = {};
+    this.shared = { rows: network.rowCount(true), sampleRows: network.rowCount(false) };
     inputs.forEach(({ array, affine }, i) => {
       this.shared[`input${i}`] = array;
       if (!affine) return;
@@ -141,7 +141,7 @@ export class Layer {
           x,
           y: gradient,
           bytes: gradient.bytes,
-          part: padded(features) * 128,
+          part: matrixRows(features) * 128,
         });
       else {
         const kernel = gradientKernel(network.k, features, variable.type.extent === 'scalar');
@@ -169,7 +169,7 @@ export class Layer {
 }
 
 const bytesOf = (v: Var, features: number): number =>
-  ({ scalar: 16, features: padded(features) * 4, rows: 0, matrix: arrayBytes(padded(features), features) })[
+  ({ scalar: 16, features: padded(features) * 4, rows: 0, matrix: arrayBytes(matrixRows(features), features) })[
     v.type.extent
   ];
 

@@ -26,6 +26,13 @@ export function panelsOf(features: number): Panels {
   return { features, full, tail, count: full + (tail > 0 ? 1 : 0) };
 }
 
+/**
+ * Rows that memory is set aside for: an odd number, or odd multiple of 4 (matrices), so that the panels of an array do not
+ * all fall on the same lines of the caches.
+ */
+export const spread = (rows: number): number => rows | 1;
+export const matrixRows = (inputs: number): number => 4 * ((padded(inputs) / 4) | 1);
+
 /** Bytes of an array [rows, features]. */
 export const arrayBytes = (rows: number, features: number): number => rows * padded(features) * 4;
 

@@ -23,7 +23,7 @@ import {
 } from './kernels/products.ts';
 import { importEvents, lastStepKernel, placeKernel, scatterKernel, unpackKernel } from './kernels/transfer.ts';
 import { Layer } from './layer.ts';
-import { arrayBytes, padded, panelsOf } from './layout.ts';
+import { arrayBytes, matrixRows, padded, panelsOf } from './layout.ts';
 import type { NeuronKernels } from './neuron/neuron.ts';
 import { type Normalization, normalize } from './normalization.ts';
 import type { Argument, Buffer, ProgramBuilder } from './program.ts';
@@ -316,7 +316,7 @@ export class Network {
     const y = this.array(`product ${node.id}`, features, time);
     this.program.call(productKernel(this.k, features), this.variant.shape.chunks * panelsOf(features).count, {
       weights: this.store.parameter(node.weight),
-      inputs: padded(lists.features),
+      inputs: matrixRows(lists.features),
       y,
       yRows: this.rowCount(time),
       spans: lists.spans,

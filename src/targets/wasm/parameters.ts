@@ -1,6 +1,6 @@
 import { UserError } from '../../diagnostics/diagnostic.ts';
 import type { Parameter } from '../../ir/graph.ts';
-import { padded, position } from './layout.ts';
+import { matrixRows, padded, position } from './layout.ts';
 import type { Buffer } from './program.ts';
 
 /** How a parameter lies in memory: a matrix [out, in] transposed, in panels. */
@@ -70,7 +70,7 @@ export class ParameterVector {
 }
 
 function sizeInMemory(shape: readonly number[]): number {
-  if (shape.length === 2) return padded(shape[0]) * padded(shape[1]);
+  if (shape.length === 2) return padded(shape[0]) * matrixRows(shape[1]);
   return shape.length === 1 ? padded(shape[0]) : 4;
 }
 
@@ -78,7 +78,7 @@ function sizeInMemory(shape: readonly number[]): number {
 function placesOf(shape: readonly number[]): Int32Array {
   if (shape.length < 2) return Int32Array.from({ length: shape[0] ?? 1 }, (_, i) => i);
   const [outputs, inputs] = shape;
-  const rows = padded(inputs);
+  const rows = matrixRows(inputs);
   return Int32Array.from({ length: outputs * inputs }, (_, i) =>
     position(rows, outputs, i % inputs, Math.floor(i / inputs)),
   );

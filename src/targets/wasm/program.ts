@@ -96,11 +96,10 @@ export function plan(builder: ProgramBuilder, start: number): Program {
   const placed: PlacedBuffer[] = [];
   const bySize = [...lifetimes].sort(([a], [b]) => b.bytes - a.bytes);
   for (const [buffer, { from, to }] of bySize) {
-    const address = firstFit(
-      placed.filter((p) => p.from <= to && from <= p.to),
-      buffer.bytes,
-      start,
-    );
+    const others = placed.filter((p) => p.from <= to && from <= p.to);
+    // Arrays that are read side by side must not all start on the same line of the cache.
+    const stagger = alignment * (1 + ((5 * placed.length) % 31));
+    const address = firstFit(others, buffer.bytes + stagger, start) + stagger;
     placed.push({ buffer, address, from, to });
   }
   const addresses = new Map(placed.map((p) => [p.buffer, p.address]));

@@ -1,4 +1,5 @@
 import type { Batch } from '../../data/batch.ts';
+import { spread } from './layout.ts';
 
 /** What the size of a batch means for memory and work. */
 export interface Shape {
@@ -23,4 +24,4 @@ export function rowsOf({ B, T, group }: Shape, time: boolean) {
   return time ? { B, T, S: T + 1, first: 1, group } : { B, T: 1, S: 1, first: 0, group };
 }
 
-export const rowCount = ({ B, T }: Shape, time: boolean): number => (time ? B * (T + 1) : B);
+export const rowCount = ({ B, T }: Shape, time: boolean): number => spread(time ? B * (T + 1) : B);

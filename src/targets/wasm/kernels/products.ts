@@ -31,7 +31,7 @@ import {
   zeroFill,
 } from '../assembler/expr.ts';
 import { call, type Func } from '../assembler/func.ts';
-import { padded, panelBytes, panelsOf } from '../layout.ts';
+import { matrixRows, padded, panelBytes, panelsOf } from '../layout.ts';
 import {
   eachSample,
   eachStep,
@@ -223,7 +223,7 @@ export function weightGradientKernel(k: Kernels, inputs: number, outputs: number
     const from = f.let('from', mul(sub(item, mul(panel, parts)), part));
     const to = f.let('to', minU(f.let('end', add(from, part)), i32(inputs)));
     const rows = f.let('rows', panelStart(a.d, panel, a.dRows));
-    const weights = f.let('w', panelStart(a.gradient, panel, i32(padded(inputs))));
+    const weights = f.let('w', panelStart(a.gradient, panel, i32(matrixRows(inputs))));
     const chunk = f.local('i32', 'chunk');
     const start = f.let('start', a.starts);
     onPanel(f, outputs, panel, (vectors, width) => {
@@ -251,7 +251,7 @@ export function weightGradientKernel(k: Kernels, inputs: number, outputs: number
         f.set(start, add(start, (inputs + 1) * 4));
       });
       // Padding rows of a matrix that is summed over must hold nothing.
-      for (let row = inputs; row < padded(inputs); row++) {
+      for (let row = inputs; row < matrixRows(inputs); row++) {
         for (let i = 0; i < vectors; i++) f.do(storeV(add(weights, row * width), splat(0), 16 * i));
       }
     });
@@ -305,7 +305,7 @@ export function dots(k: Kernels, inputs: number, outputs: number): Func {
     };
     const indices = [0, 1, 2, 3].map((i) => f.local('i32', `j${i}`));
     const places = [0, 1, 2, 3].map((i) => f.local('i32', `x${i}`));
-    const four = dotFour(f, outputs, { weights, inputs: padded(inputs), d, dRows });
+    const four = dotFour(f, outputs, { weights, inputs: matrixRows(inputs), d, dRows });
 
     f.if(eq(accumulate, 0), () => f.if(spans, () => eachRow((row) => zeroRow(f, inputs, x, xRows, row.x))));
     const block = f.let('block', 0);

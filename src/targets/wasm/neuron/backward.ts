@@ -5,7 +5,15 @@ import { eachFeature, type Kernel, type Kernels, rowParams } from '../kernels/ke
 import { dots } from '../kernels/products.ts';
 import { rowByRow, sharedParams, sharedPlaces } from './forward.ts';
 import type { NeuronPlan } from './neuron.ts';
-import { BodyWriter, featureBytes, type Place, type StepContext, type Store, writeStep } from './timeLoop.ts';
+import {
+  BodyWriter,
+  featureBytes,
+  type LoopArgs,
+  type Place,
+  type StepContext,
+  type Store,
+  writeStep,
+} from './timeLoop.ts';
 
 type Named = Readonly<Record<string, Local>>;
 
@@ -31,7 +39,7 @@ export function backwardKernel(k: Kernels, name: string, plan: NeuronPlan): Kern
     ...rowParams,
   ];
   return k.kernel(`backward_${name}`, params, (f, chunk, args) => {
-    const a = args as Named & Record<(typeof rowParams)[number], Local>;
+    const a = args as Named & LoopArgs;
     const now = adjoint.states.map((_, i) => a[`carried${i}`]);
     const next = adjoint.states.map((_, i) => a[`carriedToo${i}`]);
     const places = sharedPlaces(plan, a);
@@ -48,12 +56,12 @@ export function backwardKernel(k: Kernels, name: string, plan: NeuronPlan): Kern
     const sums =
       adjoint.sums.length > 0 ? f.let('chunkSums', add(a.sums, mul(chunk, adjoint.sums.length * size))) : null;
 
+    if (sums)
+      adjoint.sums.forEach(
+        (_, i) => void eachFeature(f, features, (o) => f.do(storeV(add(sums, o), splat(0), i * size))),
+      );
     const begin = (c: StepContext) => {
       writer.overNeurons(c, (o) => now.forEach((base) => void writer.store({ base, at: 'sample' }, splat(0), o)));
-      if (sums)
-        adjoint.sums.forEach(
-          (_, i) => void eachFeature(f, features, (o) => f.do(storeV(add(sums, o), splat(0), i * size))),
-        );
     };
     const rowOperation = (eqn: Eqn, c: StepContext) => {
       const target = writer.placeOf(eqn.out) as Place;
@@ -92,7 +100,7 @@ export function backwardKernel(k: Kernels, name: string, plan: NeuronPlan): Kern
     };
     const kept = new Set(adjoint.body.flatMap((e) => (places.has(e.out.id) ? [e.out.id] : [])));
     const stores = backwardStores(plan, a, next, places);
-    writer.overTime(chunk, true, begin, (c) => {
+    writer.overTime(chunk, plan.backward, true, begin, (c) => {
       writeStep(writer, plan.backward, c, stores, kept, {
         rowOperation,
         also: (level, o, reader) =>

@@ -4,15 +4,17 @@ import { call, type Func } from '../assembler/func.ts';
 import { type Kernel, type Kernels, rowParams } from '../kernels/kernel.ts';
 import { eventBytes, gather, listRowCall, spanBytes } from '../kernels/products.ts';
 import { softmaxAdjointRow, softmaxRow } from '../kernels/softmax.ts';
-import { padded, panelsOf } from '../layout.ts';
+import { matrixRows, padded, panelsOf } from '../layout.ts';
 import { type NeuronPlan, stateOf } from './neuron.ts';
-import { BodyWriter, type Place, type StepContext, type Store, writeStep } from './timeLoop.ts';
+import { BodyWriter, type LoopArgs, type Place, type StepContext, type Store, writeStep } from './timeLoop.ts';
 
 type Named = Readonly<Record<string, Local>>;
 
 /** Arguments that say where the forward pass left what both passes read. */
 export function sharedParams(plan: NeuronPlan): string[] {
   return [
+    'rows',
+    'sampleRows',
     ...plan.step.inputs.map((_, i) => `input${i}`),
     ...plan.affine.flatMap((affine, i) => (affine ? [`mean${i}`, `scale${i}`, `bias${i}`] : [])),
     ...plan.step.states.map((_, i) => `state${i}`),
@@ -56,7 +58,7 @@ export function forwardKernel(k: Kernels, name: string, plan: NeuronPlan): Kerne
   const products = plan.products.flatMap((_, i) => [`events${i}`, `spans${i}`]);
   const params = [...sharedParams(plan), ...scratch, ...products, ...rowParams];
   return k.kernel(`forward_${name}`, params, (f, chunk, args) => {
-    const a = args as Named & Record<(typeof rowParams)[number], Local>;
+    const a = args as Named & LoopArgs;
     const places = sharedPlaces(plan, a);
     for (const v of plan.forwardScratch) places.set(v.id, { base: a[`scratch${v.id}`], at: 'sample' });
     const writer = new BodyWriter(f, features, a, places);
@@ -80,12 +82,12 @@ export function forwardKernel(k: Kernels, name: string, plan: NeuronPlan): Kerne
       } else rowByRow(k, writer, c, eqn, eqn.args.map(operandPlace), target);
     };
     const stride = padded(features) * eventBytes;
-    const begin = () => {
-      events.forEach((e) => void f.set(e, add(e, mul(chunk, mul(mul(a.group, a.T), stride)))));
-    };
+    for (const e of events) f.set(e, add(e, mul(chunk, mul(mul(a.group, a.T), stride))));
     const kept = new Set(step.body.flatMap((e) => (places.has(e.out.id) ? [e.out.id] : [])));
     const stores = forwardStores(plan, a, operands);
-    writer.overTime(chunk, false, begin, (c) => writeStep(writer, plan.forward, c, stores, kept, { rowOperation }));
+    writer.overTime(chunk, plan.forward, false, null, (c) =>
+      writeStep(writer, plan.forward, c, stores, kept, { rowOperation }),
+    );
   });
 }
 
@@ -125,7 +127,7 @@ function recurrentProduct(
         panel,
         c.samples,
         p.matrix,
-        padded(features),
+        matrixRows(features),
         p.target.base,
         to.rows,
         to.row,

@@ -16,7 +16,7 @@ import { call, type Func } from '../assembler/func.ts';
 import { sumFeatures } from '../kernels/gradients.ts';
 import { eachFeature, type Kernel, type Kernels, onPanel } from '../kernels/kernel.ts';
 import { softmaxAdjointRow, softmaxRow } from '../kernels/softmax.ts';
-import { padded, panelBytes, panelsOf } from '../layout.ts';
+import { matrixRows, panelBytes, panelsOf } from '../layout.ts';
 import { emit, isElementwise } from './emit.ts';
 
 /**
@@ -92,7 +92,7 @@ function writeVector(k: Kernels, f: Func, eqn: Eqn, a: Readonly<Record<string, L
 /** A matrix [features, features] in panels; items are panels. */
 function matrixStage(k: Kernels, name: string, eqn: Eqn, features: number): OnceStage {
   const variables = variablesOf([eqn]);
-  const rows = padded(features);
+  const rows = matrixRows(features);
   const kernel = k.kernel(
     `matrix_${name}`,
     variables.map((x) => `v${x.id}`),

@@ -42,6 +42,9 @@ interface Offsets {
 }
 
 export interface LoopArgs {
+  /** Rows set aside for sequences, and for arrays of one row per sample. */
+  readonly rows: Local;
+  readonly sampleRows: Local;
   readonly B: Local;
   readonly T: Local;
   readonly S: Local;
@@ -49,13 +52,18 @@ export interface LoopArgs {
   readonly group: Local;
 }
 
-/** The samples of a chunk at one time step. */
+/** How many samples go through time together where they share a recurrent matrix. */
+const samplesPerTile = (features: number): number => (features <= 256 ? 2 : features <= 512 ? 4 : 16);
+
+/** Some samples at one time step, and the panels of their neurons at hand. */
 export interface StepContext {
   readonly t: Local;
   readonly firstSample: Local;
   readonly samples: Local;
   /** Row of the first sample; the next sample's is S further. */
   readonly firstRow: Local;
+  readonly firstPanel: Expr;
+  readonly endPanel: Expr;
 }
 
 /** Writes the code of a body that runs over time. */
@@ -71,11 +79,7 @@ export class BodyWriter {
     this.features = features;
     this.args = args;
     this.places = places;
-    this.rows = f.let('rows', mul(args.B, args.S));
-  }
-
-  get allRows(): Local {
-    return this.rows;
+    this.rows = args.rows;
   }
 
   /** How far, in rows of a sequence, the next sample is. */
@@ -83,27 +87,50 @@ export class BodyWriter {
     return this.args.S;
   }
 
-  /** Every time step of a chunk of samples, in or against the order of time. */
-  overTime(chunk: Expr, reversed: boolean, before: (c: StepContext) => void, body: (c: StepContext) => void): void {
-    const { f, args } = this;
-    const firstSample = f.let('firstSample', mul(chunk, args.group));
-    const samples = f.let('samples', sub(minU(f.let('end', add(firstSample, args.group)), args.B), firstSample));
-    const k = f.let('k', 0);
-    const t = f.let('t', 0);
-    const firstRow = f.let('firstRow', 0);
-    const context = { t, firstSample, samples, firstRow };
-    before(context);
-    f.for(k, 0, args.T, 1, () => {
-      f.set(t, reversed ? sub(sub(args.T, 1), k) : k);
-      f.set(firstRow, sum(mul(firstSample, args.S), args.first, t));
-      body(context);
+  /**
+   * Every time step of a chunk of samples, in or against the order of time. Where no equation needs a whole row, one
+   * sample's panel goes through all of time before the next: its states stay in the first-level cache. Otherwise a few
+   * samples go together, so that they share what is read of a recurrent matrix.
+   */
+  overTime(
+    chunk: Expr,
+    { levels }: Levels,
+    reversed: boolean,
+    before: ((c: StepContext) => void) | null,
+    body: (c: StepContext) => void,
+  ): void {
+    const { f, args, features } = this;
+    const { count } = panelsOf(features);
+    const wholeRows = levels.some((l) => l.rowOperations.length > 0);
+    const tile = wholeRows ? samplesPerTile(features) : 1;
+    const first = f.let('firstSample', mul(chunk, args.group));
+    const last = f.let('lastSample', minU(f.let('end', add(first, args.group)), args.B));
+    const samples = f.local('i32', 'samples');
+    const [k, t, firstRow] = ['k', 't', 'firstRow'].map((name) => f.local('i32', name));
+    const throughTime = (c: StepContext) => {
+      before?.(c);
+      f.for(k, 0, args.T, 1, () => {
+        f.set(t, reversed ? sub(sub(args.T, 1), k) : k);
+        f.set(firstRow, sum(mul(first, args.S), args.first, t));
+        body(c);
+      });
+    };
+    f.while(lt(first, last), () => {
+      f.set(samples, minU(f.let('rest', sub(last, first)), f.let('tile', tile)));
+      const all = { t, firstSample: first, samples, firstRow };
+      if (wholeRows) throughTime({ ...all, firstPanel: i32(0), endPanel: i32(count) });
+      else {
+        const panel = f.local('i32', 'panel');
+        f.for(panel, 0, i32(count), 1, () => throughTime({ ...all, firstPanel: panel, endPanel: add(panel, 1) }));
+      }
+      f.set(first, add(first, samples));
     });
   }
 
-  /** All neurons of the chunk's samples, four at a time. */
+  /** All neurons of the step's samples, four at a time. */
   overNeurons(c: StepContext, body: (offsets: Offsets) => void): void {
     const { f, args, rows } = this;
-    const { full, tail, count } = panelsOf(this.features);
+    const { full, tail } = panelsOf(this.features);
     const offsets = {
       row: f.local('i32', 'o'),
       previous: f.local('i32', 'oBefore'),
@@ -114,14 +141,15 @@ export class BodyWriter {
     const row = f.let('row', c.firstRow);
     const end = f.let('end', add(c.firstSample, c.samples));
     f.while(lt(sample, end), () => {
-      const panel = f.let('panel', 0);
-      f.set(offsets.feature, 0);
-      f.while(lt(panel, count), () => {
+      const panel = f.let('panel', c.firstPanel);
+      const endPanel = f.let('endPanel', c.endPanel);
+      f.set(offsets.feature, mul(panel, panelBytes));
+      f.while(lt(panel, endPanel), () => {
         const width = f.let('width', panelBytes);
         if (tail > 0) f.set(width, full === 0 ? tail * 4 : choose(lt(panel, full), i32(panelBytes), i32(tail * 4)));
         f.set(offsets.row, add(mul(mul(panel, rows), panelBytes), mul(row, width)));
         f.set(offsets.previous, sub(offsets.row, width));
-        f.set(offsets.sample, add(mul(mul(panel, args.B), panelBytes), mul(sample, width)));
+        f.set(offsets.sample, add(mul(mul(panel, args.sampleRows), panelBytes), mul(sample, width)));
         const stop = f.let('stop', add(offsets.feature, width));
         f.while(lt(offsets.feature, stop), () => {
           body(offsets);
@@ -170,7 +198,7 @@ export class BodyWriter {
 
   /** Row of a place for a sample, and how far the next sample's is. */
   rowsOf(place: Place, c: StepContext): { row: Expr; step: Expr; rows: Expr } {
-    if (place.at === 'sample') return { row: c.firstSample, step: i32(1), rows: this.args.B };
+    if (place.at === 'sample') return { row: c.firstSample, step: i32(1), rows: this.args.sampleRows };
     return { row: place.at === 'previous' ? sub(c.firstRow, 1) : c.firstRow, step: this.args.S, rows: this.rows };
   }
 }
