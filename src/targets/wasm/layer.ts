@@ -1,5 +1,6 @@
 import type { PopulationNode, ReadoutNode } from '../../ir/graph.ts';
 import type { Var } from '../../ir/step.ts';
+import { uniformKernel } from './kernels/draws.ts';
 import { copyKernel, gradientKernel, layerSumsKernel } from './kernels/gradients.ts';
 import { arrayBytes, matrixRows, padded, panelsOf } from './layout.ts';
 import type { Lists, Network, Operand } from './network.ts';
@@ -53,8 +54,16 @@ export class Layer {
     this.output = (ownOutput(plan) ? this.shared.output : this.shared[`state${stateOf(step, step.output)}`]) as Buffer;
 
     step.states.forEach((s, i) => {
-      const host = program.input(initialName(node, s.name, direction), variant.shape.B * features * 4);
-      network.unpack(host, this.shared[`state${i}`] as Buffer, features, true, true);
+      const target = this.shared[`state${i}`] as Buffer;
+      const name = initialName(node, s.name, direction);
+      if (variant.drawsStates && s.initializer.kind === 'uniform') {
+        program.call(uniformKernel(network.k, features, s.initializer), variant.shape.chunks, {
+          keys: program.input(`keys of ${name}`, variant.shape.B * 8),
+          target,
+          rows: network.rowCount(true),
+          ...network.rows(true),
+        });
+      } else network.unpack(program.input(name, variant.shape.B * features * 4), target, features, true, true);
     });
     this.products = plan.products.map((p) => network.newLists(`${p.out.name} of ${this.name}`, features, true));
     const args: Record<string, Argument> = { ...this.shared, ...network.rows(true) };

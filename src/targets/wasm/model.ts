@@ -1,6 +1,7 @@
 import type { Batch } from '../../data/batch.ts';
 import { UserError } from '../../diagnostics/diagnostic.ts';
 import { type Graph, type LayerActivity, nodeById, type PopulationNode, type ReadoutNode } from '../../ir/graph.ts';
+import { streamKey } from '../../random/stream.ts';
 import { drawDropoutMask, drawInitialStates, initialParameters } from '../draws.ts';
 import type { CompiledModel, CompileOptions, ForwardRequest, StepResult, Tensors, TrainRequest } from '../target.ts';
 import { addDriver } from './driver.ts';
@@ -106,8 +107,10 @@ export class WasmProgram {
     for (const training of [true, false]) {
       for (const input of ['events', 'dense'] as const) {
         for (const weighted of training ? [false, true] : [false]) {
-          const variant = { shape, training, input, events: 1, lengths: true };
-          this.pass(variant, { weighted, wantOutput: true, wantTraces: true });
+          for (const draws of training ? [true, false] : [false]) {
+            const variant = { shape, training, input, events: 1, lengths: true, drawsStates: draws, drawsMasks: draws };
+            this.pass(variant, { weighted, wantOutput: true, wantTraces: true });
+          }
         }
       }
     }
@@ -261,7 +264,19 @@ export class WasmModel implements CompiledModel {
       wantOutput: request.wantOutput ?? false,
       wantTraces: request.wantTraces ?? false,
     };
-    const key = [batch.size, batch.steps, input, events, !!batch.lengths, !!training, ...Object.values(options)].join();
+    const drawsStates = training !== null && !training.initialStates;
+    const drawsMasks = training !== null && !training.dropoutMasks;
+    const key = [
+      batch.size,
+      batch.steps,
+      input,
+      events,
+      !!batch.lengths,
+      !!training,
+      drawsStates,
+      drawsMasks,
+      ...Object.values(options),
+    ].join();
     const known = this.passes.get(key);
     if (known) return known;
     const variant = {
@@ -270,6 +285,8 @@ export class WasmModel implements CompiledModel {
       input,
       events,
       lengths: batch.lengths !== undefined,
+      drawsStates,
+      drawsMasks,
     };
     const pass = this.code.pass(variant, options);
     this.machine.reserve(pass.program);
@@ -287,7 +304,7 @@ export class WasmModel implements CompiledModel {
     return buffer ? pass.program.addressOf(buffer) : null;
   }
 
-  private write(pass: Pass, name: string, values: Float32Array | Int32Array | Uint16Array): void {
+  private write(pass: Pass, name: string, values: Float32Array | Int32Array | Uint16Array | Uint32Array): void {
     const address = this.address(pass, name);
     if (address === null) return;
     this.machine.bytes.set(new Uint8Array(values.buffer, values.byteOffset, values.byteLength), address);
@@ -327,14 +344,38 @@ export class WasmModel implements CompiledModel {
     const drawn = new Map<string, Float32Array>();
     for (const node of this.graph.nodes) {
       if (node.kind === 'population') {
+        if (this.writeStateKeys(pass, batch, node, request.epoch)) continue;
         for (const [key, values] of drawInitialStates(node, batch, seed, request.epoch)) drawn.set(key, values);
       } else if (node.kind === 'dropout') {
+        const path = (sample: number) => [seed, 'dropout', request.epoch, sample, node.layer];
+        if (this.writeKeys(pass, `mask ${node.id}`, batch, path)) continue;
         const mask = request.dropoutMasks?.get(node.layer) ?? drawDropoutMask(node, batch, seed, request.epoch);
         this.write(pass, `mask ${node.id}`, mask);
       }
     }
     if (request.outputWeights) this.write(pass, 'outputWeights', request.outputWeights);
     this.writeStates(pass, batch, (key) => request.initialStates?.get(key) ?? drawn.get(key) ?? null);
+  }
+
+  /** The keys of the streams that the pass draws a layer's states from; false where the host must draw some of them. */
+  private writeStateKeys(pass: Pass, batch: Batch, node: PopulationNode, epoch: number): boolean {
+    const { seed } = this.options;
+    let all = true;
+    for (const { name } of node.step.states) {
+      for (let direction = 0; direction < (node.bidirectional ? 2 : 1); direction++) {
+        const path = (sample: number) => [seed, 'state', epoch, sample, node.layer, name, direction];
+        const drawn = this.writeKeys(pass, initialName(node, name, direction), batch, path);
+        all &&= drawn;
+      }
+    }
+    return all;
+  }
+
+  private writeKeys(pass: Pass, name: string, batch: Batch, path: (sample: number) => (number | string)[]): boolean {
+    if (this.address(pass, `keys of ${name}`) === null) return false;
+    const keys = Uint32Array.from([...batch.samples].flatMap((sample) => [...streamKey(path(sample))]));
+    this.write(pass, `keys of ${name}`, keys);
+    return true;
   }
 
   /** Initial states: what is given for a key, [rows, size], otherwise the model's own for every sample. */
@@ -346,6 +387,7 @@ export class WasmModel implements CompiledModel {
       for (const state of node.step.states) {
         const all = node.kind === 'population' ? given(node.initialStates[state.name]) : null;
         for (let direction = 0; direction < directions; direction++) {
+          if (!pass.inputs.has(initialName(node, state.name, direction))) continue;
           const start = direction * batch.size * size;
           const values = all
             ? all.subarray(start, start + batch.size * size)

@@ -8,6 +8,7 @@ import type {
   ProjectionNode,
   ReadoutNode,
 } from '../../ir/graph.ts';
+import { drawsMask, maskKernel } from './kernels/draws.ts';
 import type { Kernels } from './kernels/kernel.ts';
 import { combineKernel } from './kernels/loss.ts';
 import { affineKernel } from './kernels/norm.ts';
@@ -43,6 +44,9 @@ export interface Variant {
   readonly shape: Shape;
   readonly training: boolean;
   readonly input: 'events' | 'dense';
+  /** Initial states and dropout masks are drawn in memory where they can be; otherwise the host writes them. */
+  readonly drawsStates: boolean;
+  readonly drawsMasks: boolean;
   /** Events there is room for. */
   readonly events: number;
   readonly lengths: boolean;
@@ -382,8 +386,14 @@ export class Network {
     const { features, time } = node.type;
     const { B, T } = this.variant.shape;
     const mask = this.array(`mask ${node.id}`, features, time);
-    const host = this.program.input(`mask ${node.id}`, B * (time ? T : 1) * features * 4);
-    this.unpack(host, mask, features, time);
+    if (this.variant.drawsMasks && drawsMask(node)) {
+      const keys = this.program.input(`keys of mask ${node.id}`, B * 8);
+      const rows = { rows: this.rowCount(time), ...this.rows(time) };
+      this.program.call(maskKernel(this.k, features, node.p), this.variant.shape.chunks, { keys, mask, ...rows });
+    } else {
+      const host = this.program.input(`mask ${node.id}`, B * (time ? T : 1) * features * 4);
+      this.unpack(host, mask, features, time);
+    }
     this.masks.set(node.id, mask);
     return mask;
   }

@@ -34,7 +34,7 @@ interface Case {
 
 const cases: fc.Arbitrary<Case> = fc.record({
   seed: fc.integer({ min: 0, max: 100000 }),
-  size: fc.constantFrom(1, 3, 4, 7, 31, 33, 37),
+  size: fc.constantFrom(1, 3, 4, 7, 31, 33, 36, 64),
   batch: fc.integer({ min: 1, max: 5 }),
   steps: fc.integer({ min: 1, max: 6 }),
   features: fc.integer({ min: 1, max: 6 }),
@@ -197,7 +197,7 @@ it('computes what the interpreter computes, whatever the network', async () => {
       const { error, where } = difference(actual, reference);
       expect(error, `${where} (rounding moves it by ${reach})`).toBeLessThan(2e-4 + 20 * reach);
     }),
-    { numRuns: 60, seed: 1 },
+    { numRuns: 40, seed: 1 },
   );
   expect(compared).toBeGreaterThan(2 * skipped);
 });

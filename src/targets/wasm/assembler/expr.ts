@@ -258,6 +258,7 @@ export const v = {
   isub: binaryV(177, '-'),
   ieq: binaryV(55, 'equal'),
   iltU: binaryV(58, 'below'),
+  igeS: binaryV(63, 'atLeast'),
   f64add: binaryV(240, '+'),
   f64mul: binaryV(242, '*'),
   /** The two low lanes, unsigned integers, as float64. */
