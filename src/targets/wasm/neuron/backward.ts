@@ -106,8 +106,9 @@ export function backwardKernel(k: Kernels, name: string, plan: NeuronPlan): Kern
         also: (level, o, reader) =>
           adjoint.sums.forEach((s, i) => {
             if (!sums || plan.backward.levelOf(s.value) !== level) return;
-            const at = f.let('sumAt', add(sums, o.feature));
-            f.do(storeV(at, v.add(loadV(at, i * size), reader.read(s.value)), i * size));
+            const at = writer.address({ base: sums, at: 'features' }, o);
+            const offset = i * size + o.shift;
+            f.do(storeV(at, v.add(loadV(at, offset), reader.read(s.value)), offset));
           }),
       });
       now.forEach((base, i) => {

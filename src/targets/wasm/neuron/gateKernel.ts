@@ -36,7 +36,7 @@ export function gateKernel(k: Kernels, name: string, plan: NeuronPlan): Kernel {
             const gate = reader.read(plan.gates.output as Var);
             const bits = f.let('bits', v.bitmask(v.ne(gate, splat(0))));
             f.while(bits, () => {
-              f.do(storeI32(out, add(shrU(o.feature, 2), ctz(bits))));
+              f.do(storeI32(out, add(shrU(add(o.feature, o.shift), 2), ctz(bits))));
               f.set(out, add(out, eventBytes));
               f.set(bits, and(bits, sub(bits, 1)));
             });

@@ -33,12 +33,19 @@ export interface Place {
   readonly affine?: { readonly mean: Expr; readonly scale: Expr; readonly bias: Expr };
 }
 
-/** Offsets of the four neurons at hand. */
-interface Offsets {
+/**
+ * Offsets of a group of neurons, in bytes, and the four of them at hand: they are `shift` bytes further. Addresses that
+ * were computed for the group are kept for its next four.
+ */
+export interface Offsets {
   readonly row: Local;
   readonly previous: Local;
   readonly sample: Local;
   readonly feature: Local;
+  readonly shift: number;
+  /** Whether none of the group is padding. */
+  readonly whole: boolean;
+  readonly addresses: Map<string, Local>;
 }
 
 export interface LoopArgs {
@@ -51,6 +58,9 @@ export interface LoopArgs {
   readonly first: Local;
   readonly group: Local;
 }
+
+/** Vectors of four neurons that share the computation of addresses; divides the 8 of a full panel. */
+const unrolled = 4;
 
 /** How many samples go through time together where they share a recurrent matrix. */
 const samplesPerTile = (features: number): number => (features <= 256 ? 2 : features <= 512 ? 4 : 16);
@@ -151,10 +161,20 @@ export class BodyWriter {
         f.set(offsets.previous, sub(offsets.row, width));
         f.set(offsets.sample, add(mul(mul(panel, args.sampleRows), panelBytes), mul(sample, width)));
         const stop = f.let('stop', add(offsets.feature, width));
-        f.while(lt(offsets.feature, stop), () => {
-          body(offsets);
-          for (const o of Object.values(offsets)) f.set(o, add(o, 16));
-        });
+        const through = (vectors: number, whole: boolean) =>
+          f.while(lt(offsets.feature, stop), () => {
+            const addresses = new Map<string, Local>();
+            for (let i = 0; i < vectors; i++) body({ ...offsets, shift: 16 * i, whole, addresses });
+            for (const o of Object.values(offsets)) f.set(o, add(o, 16 * vectors));
+          });
+        if (tail === 0) through(unrolled, true);
+        else if (full === 0) through(1, false);
+        else
+          f.if(
+            lt(panel, full),
+            () => through(unrolled, true),
+            () => through(1, false),
+          );
         f.set(panel, add(panel, 1));
       });
       f.set(sample, add(sample, 1));
@@ -177,8 +197,17 @@ export class BodyWriter {
 
   store(place: Place, value: Expr, offsets: Offsets): void {
     // Padding neurons must not hand on infinities or NaN.
-    const kept = this.features % 4 === 0 ? value : v.and(value, existing(this.features, offsets.feature));
-    this.f.do(storeV(add(place.base, offsetOf(place, offsets)), kept));
+    const whole = offsets.whole || this.features % 4 === 0;
+    const kept = whole ? value : v.and(value, existing(this.features, offsets.feature));
+    this.f.do(storeV(this.address(place, offsets), kept, offsets.shift));
+  }
+
+  /** Where a place's part for the group of neurons starts. */
+  address({ base, at }: Pick<Place, 'base' | 'at'>, offsets: Offsets): Local {
+    const key = `${base.text} ${at}`;
+    const known = offsets.addresses.get(key) ?? this.f.let('at', add(base, offsetOf(at, offsets)));
+    offsets.addresses.set(key, known);
+    return known;
   }
 
   placeOf(atom: Atom): Place | undefined {
@@ -189,9 +218,9 @@ export class BodyWriter {
     const place = this.places.get(id);
     if (!place) throw new Error(`the variable "${name}" (${id}) is read but not kept`);
     if (place.at === 'scalar') return loadSplat(place.base);
-    const raw = loadV(add(place.base, offsetOf(place, offsets)));
+    const raw = loadV(this.address(place, offsets), offsets.shift);
     if (!place.affine) return raw;
-    const of = (vector: Expr) => loadV(add(vector, offsets.feature));
+    const of = (base: Expr) => loadV(this.address({ base, at: 'features' }, offsets), offsets.shift);
     const { mean, scale, bias } = place.affine;
     return v.add(v.mul(v.sub(raw, of(mean)), of(scale)), of(bias));
   }
@@ -208,7 +237,7 @@ interface Reader {
   readonly define: (id: number, value: Expr) => void;
 }
 
-function offsetOf({ at }: Place, offsets: Offsets): Expr {
+function offsetOf(at: Place['at'], offsets: Offsets): Expr {
   switch (at) {
     case 'row':
       return offsets.row;
