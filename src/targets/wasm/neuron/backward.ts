@@ -51,7 +51,7 @@ export function backwardKernel(k: Kernels, name: string, plan: NeuronPlan): Kern
       if (o.left.kind === 'var' && inAdjoint(o.left))
         places.set(o.left.id, { base: a[plan.outers[n].left], at: 'row' });
     });
-    const writer = new BodyWriter(f, features, a, places);
+    const writer = new BodyWriter(f, features, a, places, plan.recomputed);
     const size = featureBytes(features);
     const sums =
       adjoint.sums.length > 0 ? f.let('chunkSums', add(a.sums, mul(chunk, adjoint.sums.length * size))) : null;

@@ -13,7 +13,7 @@ export function gateKernel(k: Kernels, name: string, plan: NeuronPlan): Kernel {
   const params = [...sharedParams(plan), 'events', 'spans', ...rowParams];
   return k.kernel(`gate_${name}`, params, (f, chunk, args) => {
     const a = args as Readonly<Record<string, Local>> & LoopArgs;
-    const writer = new BodyWriter(f, plan.features, a, sharedPlaces(plan, a));
+    const writer = new BodyWriter(f, plan.features, a, sharedPlaces(plan, a), plan.recomputed);
     const out = f.let('out', add(a.events, mul(chunk, mul(mul(a.group, a.T), padded(plan.features) * eventBytes))));
     const t = f.local('i32', 't');
     const one = f.let('one', 1);

@@ -1,4 +1,4 @@
-import type { AdjointStep, Atom, Eqn, Step, Var } from '../../../ir/step.ts';
+import type { AdjointStep, Atom, Eqn, Prim, Step, Var } from '../../../ir/step.ts';
 import { differentiate } from '../../../passes/differentiate.ts';
 import type { Kernel, Kernels } from '../kernels/kernel.ts';
 import { backwardKernel } from './backward.ts';
@@ -20,6 +20,8 @@ export interface NeuronPlan {
   readonly gates: Gates;
   /** Body variables of the forward pass with a sequence of their own, because the backward pass reads them. */
   readonly kept: readonly Var[];
+  /** Residuals that the backward pass computes again from what is kept, because that is cheaper than memory. */
+  readonly recomputed: readonly Eqn[];
   /** Body variables with one row per sample: they cross a level and are forgotten after the step. */
   readonly forwardScratch: readonly Var[];
   readonly backwardScratch: readonly Var[];
@@ -69,7 +71,9 @@ export function planNeuron(step: Step, features: number, affine: readonly boolea
   const bodyIds = new Set(step.body.map((e) => e.out.id));
   const isBody = (v: Atom): v is Var => v.kind === 'var' && bodyIds.has(v.id);
   const placed = (v: Atom) => stateOf(step, v) >= 0 || v === step.output;
-  const kept = adjoint.residuals.filter((v) => isBody(v) && !placed(v));
+  const wanted = adjoint.residuals.filter((v) => isBody(v) && !placed(v));
+  const recomputed = recomputable(step, adjoint, wanted);
+  const kept = wanted.filter((v) => !recomputed.some((e) => e.out === v));
   const keptIds = new Set(kept.map((v) => v.id));
 
   const stored = [step.output, ...step.states.map((s) => s.after)].map((a) => [a, forward.levelOf(a)] as const);
@@ -107,6 +111,7 @@ export function planNeuron(step: Step, features: number, affine: readonly boolea
     backward,
     gates: gatesOf(adjoint),
     kept,
+    recomputed,
     forwardScratch,
     backwardScratch,
     copies: [...new Set(copies)],
@@ -114,6 +119,18 @@ export function planNeuron(step: Step, features: number, affine: readonly boolea
     outers,
     once: onceVars(step, adjoint),
   };
+}
+
+const cheap: readonly Prim[] = ['add', 'sub', 'mul', 'neg', 'min', 'max', 'relu', 'abs', 'clamp', 'select', 'spike'];
+
+/** Cheap equations whose operands the backward pass has at hand: inputs, states before and after the step, other residuals. */
+function recomputable(step: Step, adjoint: AdjointStep, wanted: readonly Var[]): Eqn[] {
+  const inRowOperations = new Set(adjoint.body.filter((e) => !isElementwise(e.prim)).flatMap((e) => e.args));
+  const inBody = new Set<Atom>(step.body.map((e) => e.out));
+  const atHand = (a: Atom) => !inBody.has(a) || stateOf(step, a) >= 0 || a === step.output || wanted.includes(a as Var);
+  return step.body.filter(
+    (e) => wanted.includes(e.out) && cheap.includes(e.prim) && e.args.every(atHand) && !inRowOperations.has(e.out),
+  );
 }
 
 /** An outer product's left operand shares the sequence of the input cotangent that it is, where it is one. */

@@ -1,4 +1,4 @@
-import type { Atom, Eqn } from '../../../ir/step.ts';
+import type { Atom, Eqn, Var } from '../../../ir/step.ts';
 import {
   add,
   choose,
@@ -83,8 +83,17 @@ export class BodyWriter {
   private readonly args: LoopArgs;
   private readonly places: ReadonlyMap<number, Place>;
   private readonly rows: Local;
+  private readonly recomputed: readonly Eqn[];
 
-  constructor(f: Func, features: number, args: LoopArgs, places: ReadonlyMap<number, Place>) {
+  /** `recomputed` are equations of variables that lie nowhere, evaluated where they are read. */
+  constructor(
+    f: Func,
+    features: number,
+    args: LoopArgs,
+    places: ReadonlyMap<number, Place>,
+    recomputed: readonly Eqn[] = [],
+  ) {
+    this.recomputed = recomputed;
     this.f = f;
     this.features = features;
     this.args = args;
@@ -187,12 +196,16 @@ export class BodyWriter {
     const known = new Map<number, Expr>();
     const read = (atom: Atom): Expr => {
       if (atom.kind === 'lit') return splat(atom.value);
-      const value =
-        known.get(atom.id) ?? this.f.let(atom.name.replaceAll("'", '_'), this.load(atom.id, atom.name, offsets));
+      const value = known.get(atom.id) ?? this.compute(atom, read, offsets);
       known.set(atom.id, value);
       return value;
     };
     return { read, define: (id, value) => void known.set(id, value) };
+  }
+
+  private compute(v: Var, read: (atom: Atom) => Expr, offsets: Offsets): Expr {
+    const eqn = this.recomputed.find((e) => e.out === v);
+    return eqn ? emit(this.f, eqn, read) : this.f.let(v.name.replaceAll("'", '_'), this.load(v.id, v.name, offsets));
   }
 
   store(place: Place, value: Expr, offsets: Offsets): void {
