@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { basename } from 'node:path';
 import { describePipeline, type PipelineInfo } from './data/describe.ts';
 import type { DataSpans } from './data/pipeline.ts';
-import { type Diagnostic, Reporter } from './diagnostics/diagnostic.ts';
+import { CompileError, type Diagnostic, Reporter } from './diagnostics/diagnostic.ts';
 import type { Source, Span } from './diagnostics/source.ts';
 import type { Graph } from './ir/graph.ts';
 import { verifyGraph } from './ir/verify.ts';
@@ -47,13 +47,24 @@ export interface CompileSpecOptions {
  */
 export function compileSpec(path: string, { sets = [] }: CompileSpecOptions = {}): Compiled {
   const reporter = new Reporter();
-  return compileTree(loadSpec(path, sets, reporter), reporter);
+  return withoutOverflow(() => compileTree(loadSpec(path, sets, reporter), reporter));
 }
 
 /** Compiles a spec that is already in memory; relative paths in it are relative to `source.folder`. */
 export function compileSource(source: Source, { sets = [] }: CompileSpecOptions = {}): Compiled {
   const reporter = new Reporter();
-  return compileTree(expandSpec(source, sets, reporter), reporter);
+  return withoutOverflow(() => compileTree(expandSpec(source, sets, reporter), reporter));
+}
+
+/** Trees are walked recursively: absurdly deep ones end in this message rather than in a crash. */
+function withoutOverflow<T>(compile: () => T): T {
+  try {
+    return compile();
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    const message = 'an expression or section of the spec is too long or nested too deeply; split it up with "let"';
+    throw new CompileError([{ code: 'SP501', severity: 'error', message }]);
+  }
 }
 
 function compileTree(tree: MapTree | null, reporter: Reporter): Compiled {

@@ -12,7 +12,7 @@ const layers = [
   ['spec', 'train/definitions.ts', 'train/schedule.ts', 'train/config.ts'],
   ['compile.ts'],
   ['train'],
-  ['cli', 'index.ts'],
+  ['model.ts', 'cli', 'index.ts'],
 ];
 
 const files = readdirSync('src', { recursive: true, encoding: 'utf8' }).filter((f) => f.endsWith('.ts'));

@@ -46,6 +46,7 @@ Examples:
 async function evaluate(path: string, options: EvalOptions): Promise<void> {
   const output = new Output(options);
   const isFile = isModelFile(path);
+  requireFitting(isFile, options);
   const spec = compileSpec(isFile ? specOfModel(path, options) : specOfRun(path), { sets: options.set });
   const model = isFile ? await openOnnx(path) : await openRun(path, spec, options);
   try {
@@ -60,6 +61,16 @@ async function evaluate(path: string, options: EvalOptions): Promise<void> {
     });
   } finally {
     await model.dispose();
+  }
+}
+
+function requireFitting(isFile: boolean, { target, spec }: EvalOptions): void {
+  if (isFile && target !== undefined) {
+    const message = 'a model file runs in onnxruntime, not in a target; leave out --target';
+    throw new UserError('SP834', message, { exitCode: 2 });
+  }
+  if (!isFile && spec !== undefined) {
+    throw new UserError('SP834', 'a run folder has its own spec; leave out --spec', { exitCode: 2 });
   }
 }
 

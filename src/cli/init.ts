@@ -31,8 +31,7 @@ async function init(path: string): Promise<void> {
 
 export const STARTER_SPEC = `# An experiment for sparchc: data, network and training in one file.
 # "sparchc check" shows every setting that is left out here, with its value.
-sparchc: 1 # version of the format
-name: first # the run folder is runs/first
+sparchc: 1 # version of the format; the run folder will be called after this file
 seed: 1 # equal seeds give equal runs
 
 data:

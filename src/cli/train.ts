@@ -61,7 +61,7 @@ async function trainSpec(path: string, options: TrainOptions): Promise<void> {
   try {
     for (const warning of data.warnings) output.warn(`warning: ${warning}`);
     output.say(introduction(spec, reason, data.splits));
-    if (checkpoint) output.say(resumption(checkpoint.info.state));
+    if (checkpoint) output.say(resumption(checkpoint.info.state, experiment.train.epochs));
     output.say('');
     const exportModel = (weights: Tensors) => exportOnnx(graph, weights, exportOptions(spec));
     const notice = () => {
@@ -99,7 +99,9 @@ function introduction({ experiment, graph }: Compiled, reason: string, sizes: Si
   ].join('\n');
 }
 
-function resumption({ epoch, batch }: TrainingState): string {
+function resumption({ epoch, batch }: TrainingState, epochs: number): string {
+  if (epoch > epochs)
+    return 'resuming  all epochs are trained, so only the test is run; give more with --set train.epochs=N';
   return `resuming  epoch ${epoch}${batch > 0 ? ` after batch ${batch}` : ''}`;
 }
 

@@ -75,7 +75,7 @@ async function openFile(path: string): Promise<SpikeFile> {
 
 function whyNotOpened(path: string, cause: string): string {
   if (cause.includes('truncated file')) return `"${path}" is truncated; copy or download it again`;
-  if (cause.includes('file signature not found')) return `"${path}" is not an HDF5 file`;
+  if (cause.includes('file signature not found')) return `"${path}" is no HDF5 file; put the original download there`;
   return `"${path}" is damaged: HDF5 cannot open it; copy or download it again`;
 }
 

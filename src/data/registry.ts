@@ -1,12 +1,13 @@
 import { randman } from './datasets/randman.ts';
 import { shd } from './datasets/shd.ts';
 import { ssc } from './datasets/ssc.ts';
+import { tensor } from './datasets/tensor.ts';
 import type { DatasetDefinition, TransformDefinition } from './definition.ts';
 import { bin } from './transforms/bin.ts';
 import { auto, fraction, speakers, test, type ValidationDefinition } from './validation.ts';
 
 /** Everything that the `data` section of a spec can call. */
-export const datasets: readonly DatasetDefinition[] = [shd, ssc, randman];
+export const datasets: readonly DatasetDefinition[] = [shd, ssc, randman, tensor];
 export const transforms: readonly TransformDefinition[] = [bin];
 export const validations: readonly ValidationDefinition[] = [auto, speakers, fraction, test];
 

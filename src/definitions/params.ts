@@ -60,4 +60,6 @@ export interface Definition {
   readonly name: string;
   readonly description: string;
   readonly params: ParamSpecs;
+  /** What is wrong between parameters that are each right on their own, in one sentence, or null. */
+  readonly check?: (params: AnyParams) => { readonly parameter: string; readonly message: string } | null;
 }

@@ -55,8 +55,13 @@ export class Reporter {
     this.diagnostics.push({ code, severity: 'warning', message, span });
   }
 
+  /** Number of errors so far. */
+  get errors(): number {
+    return this.diagnostics.filter((d) => d.severity === 'error').length;
+  }
+
   get failed(): boolean {
-    return this.diagnostics.some((d) => d.severity === 'error');
+    return this.errors > 0;
   }
 
   /** Ends a phase: throws everything collected so far when any of it is an error. */
@@ -67,5 +72,5 @@ export class Reporter {
 
 /** In the order of the text; those of different sources stay in the order they were found in. */
 function byPosition(a: Diagnostic, b: Diagnostic): number {
-  return a.span && b.span && a.span.source.name === b.span.source.name ? a.span.start - b.span.start : 0;
+  return a.span && b.span && a.span.source === b.span.source ? a.span.start - b.span.start : 0;
 }

@@ -20,15 +20,21 @@ export function formatDiagnostics(diagnostics: readonly Diagnostic[]): string {
   return diagnostics.map(formatDiagnostic).join('\n\n');
 }
 
-/** Tabs are shown as one blank so that carets stay under what they mark. */
+/** The widest piece of a line that is shown. */
+const frameWidth = 160;
+
+/** Tabs are shown as one blank so that carets stay under what they mark; of a long line, what is around the mark. */
 function codeFrame(span: Span): string {
   const { line, column } = positionOf(span.source, span.start);
-  const text = (span.source.text.split('\n')[line - 1] ?? '').replace(/\r$/, '');
+  const text = (span.source.text.split('\n')[line - 1] ?? '').replace(/\r$/, '').replaceAll('\t', ' ');
+  const from = text.length <= frameWidth ? 0 : Math.max(0, column - 1 - frameWidth / 2);
+  const shown = `${from > 0 ? '...' : ''}${text.slice(from, from + frameWidth)}`;
+  const indent = column - 1 - from + (from > 0 ? 3 : 0);
   const gutter = String(line);
-  const width = Math.max(1, Math.min(span.end - span.start, text.length - column + 1));
+  const width = Math.max(1, Math.min(span.end - span.start, shown.length - indent));
   return [
     `  --> ${span.source.name}:${line}:${column}`,
-    ` ${gutter} | ${text.replaceAll('\t', ' ')}`.trimEnd(),
-    ` ${' '.repeat(gutter.length)} | ${' '.repeat(column - 1)}${'^'.repeat(width)}`,
+    ` ${gutter} | ${shown}`.trimEnd(),
+    ` ${' '.repeat(gutter.length)} | ${' '.repeat(indent)}${'^'.repeat(width)}`,
   ].join('\n');
 }

@@ -91,10 +91,7 @@ class GraphLowering {
       if (layer.type !== 'dense' && layer.type !== 'merge') this.unknownType(layer);
       return null;
     }
-    const { surrogate } = layer;
-    const span = layer.spanOf('surrogate') ?? layer.spanOf();
-    const replaced =
-      surrogate && span ? lowerSurrogate({ ...surrogate, span, nameSpan: span }, library, this.reporter) : null;
+    const replaced = layer.surrogate && lowerSurrogate(layer.surrogate, library, this.reporter);
     const consts = new Map(Object.entries(layer.consts).map(([k, value]) => [k, { value, span: layer.spanOf(k) }]));
     const settings = { consts, surrogate: replaced, stepDuration: this.context.input.stepDuration };
     return lowerNeuron(definition, settings, library, this.reporter);
@@ -301,9 +298,14 @@ class GraphLowering {
 
   private finish(output: GraphNode, last: LayerConfig, layers: readonly LayerConfig[]): Graph | null {
     const { classes, name, regularizer } = this.context;
+    const sized = this.sizedLayer(last, layers);
+    if (sized.bidirectional && !output.type.time) {
+      const message = 'the output layer cannot be bidirectional, as its two directions would share the classes';
+      return this.fail('SP454', `${message}; remove "bidirectional"`, sized, 'bidirectional');
+    }
     if (output.type.features !== classes) {
       const message = `the last layer gives ${output.type.features} features but the data has ${classes} classes; give it the size "classes"`;
-      return this.fail('SP454', message, this.sizedLayer(last, layers), 'size');
+      return this.fail('SP454', message, sized, 'size');
     }
     const prediction = output.type.time ? this.pooledPrediction(output, last) : output;
     if (!prediction) return null;

@@ -44,7 +44,7 @@ export function lowerExpression(
   const emit = (prim: Prim, args: readonly (Atom | null)[]): Atom | null => {
     if (args.some((a) => a === null)) return null;
     try {
-      return builder.emit(prim, args as Atom[], { name, origin: expr.span });
+      return finite(builder.emit(prim, args as Atom[], { name, origin: expr.span }), expr, reporter);
     } catch (error) {
       if (!(error instanceof TypeMismatch)) throw error;
       reporter.error('SP404', error.message, expr.span);
@@ -54,7 +54,7 @@ export function lowerExpression(
 
   switch (expr.kind) {
     case 'number':
-      return lit(expr.value);
+      return finite(lit(expr.value), expr, reporter);
     case 'name':
       return scope.name(expr);
     case 'unary': {
@@ -77,6 +77,11 @@ export function lowerExpression(
         );
         return null;
       }
+      const misnamed = expr.argNames.find((n) => n !== null);
+      if (misnamed) {
+        reporter.error('SP403', `"${called}" takes no named arguments; remove "${misnamed.text}="`, misnamed.span);
+        return null;
+      }
       const prim = functions[called];
       const { arity } = primRules[prim];
       if (expr.args.length !== arity) {
@@ -87,6 +92,18 @@ export function lowerExpression(
       return emit(prim, expr.args.map(lower));
     }
   }
+}
+
+/** Divisions by zero and overflows between numbers are mistakes: at run time they would poison everything. */
+function finite(atom: Atom, expr: Expr, reporter: Reporter): Atom | null {
+  const { left, right } = expr.kind === 'binary' && expr.operator === '/' ? expr : { left: null, right: null };
+  if (right?.kind === 'number' && right.value === 0 && left) {
+    reporter.error('SP406', 'this divides by zero; use another divisor', expr.span);
+    return null;
+  }
+  if (atom.kind === 'var' || Number.isFinite(atom.value)) return atom;
+  reporter.error('SP406', 'this is not a finite number; use one', expr.span);
+  return null;
 }
 
 type EmitOrNull = (prim: Prim, args: readonly (Atom | null)[]) => Atom | null;

@@ -1,4 +1,5 @@
 import type { Reporter } from '../diagnostics/diagnostic.ts';
+import type { Span } from '../diagnostics/source.ts';
 import { oneOf, suggestion } from '../diagnostics/suggest.ts';
 import type { EqnBuilder } from '../ir/builder.ts';
 import type { Initializer } from '../ir/initializer.ts';
@@ -19,10 +20,7 @@ export function initializerOf(
   }
   const args = expr.args.map((a) => constantOf(a, consts, builder, reporter));
   if (args.includes(null)) return null;
-  return distribution(expr.name.text, args as number[], () => {
-    const usage = expr.name.text === 'uniform' ? 'uniform(low, high)' : 'normal(mean, std)';
-    reporter.error('SP440', `"${expr.name.text}" takes two numbers: ${usage}`, expr.span);
-  });
+  return distribution(expr.name.text, args as number[], expr.span, reporter);
 }
 
 /** How a recurrent matrix starts, and whether its diagonal is held at zero. */
@@ -59,18 +57,23 @@ export function recurrentInitializerOf(call: Call, reporter: Reporter): Recurren
     else positional.push(value);
   }
   if (name === 'orthogonal') return { initializer: { kind: 'orthogonal', gain }, zeroDiagonal };
-  const initializer = distribution(name, positional, () => {
-    reporter.error('SP440', `"${name}" takes two numbers, as in ${name}(0, 0.1)`, call.span);
-  });
+  const initializer = distribution(name, positional, call.span, reporter);
   return initializer && { initializer, zeroDiagonal };
 }
 
-function distribution(name: string, args: readonly number[], complain: () => void): Initializer | null {
+function distribution(name: string, args: readonly number[], span: Span, reporter: Reporter): Initializer | null {
+  const usage = name === 'uniform' ? 'uniform(low, high)' : 'normal(mean, std)';
+  const [first, second] = args;
   if (args.length !== 2) {
-    complain();
+    reporter.error('SP440', `"${name}" takes two numbers: ${usage}`, span);
+    return null;
+  }
+  if (name === 'uniform' ? first > second : second < 0) {
+    const rule = name === 'uniform' ? 'low must not be greater than high' : 'std must not be negative';
+    reporter.error('SP440', `${rule} in ${usage}`, span);
     return null;
   }
   return name === 'uniform'
-    ? { kind: 'uniform', low: args[0], high: args[1] }
-    : { kind: 'normal', mean: args[0], std: args[1] };
+    ? { kind: 'uniform', low: first, high: second }
+    : { kind: 'normal', mean: first, std: second };
 }

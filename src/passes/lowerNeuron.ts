@@ -9,7 +9,7 @@ import type { Expr, Ident, NeuronDefinition, NeuronItem } from '../syntax/ast.ts
 import { constantOf, lowerExpression, type Scope } from './expressions.ts';
 import { initializerOf, recurrentInitializerOf } from './initializers.ts';
 import type { Library } from './library.ts';
-import { lowerSurrogate } from './lowerSurrogate.ts';
+import { lowerSurrogate, type SurrogateCall } from './lowerSurrogate.ts';
 
 /** What a layer sets for the neuron it uses. */
 export interface NeuronSettings {
@@ -28,10 +28,9 @@ export function lowerNeuron(
   library: Library,
   reporter: Reporter,
 ): Step | null {
-  const before = reporter.diagnostics.filter((d) => d.severity === 'error').length;
+  const before = reporter.errors;
   const step = new NeuronLowering(definition, settings, library, reporter).run();
-  const failed = reporter.diagnostics.filter((d) => d.severity === 'error').length > before;
-  return failed ? null : step;
+  return reporter.errors > before ? null : step;
 }
 
 type Item<K extends NeuronItem['kind']> = Extract<NeuronItem, { kind: K }>;
@@ -46,6 +45,7 @@ class NeuronLowering {
   private readonly inputs: { name: string; variable: Var }[] = [];
   private readonly states: { name: string; before: Var; initializer: Initializer; span: Span }[] = [];
   private output: Atom | null = null;
+  private readonly errorsBefore: number;
   private readonly definition: NeuronDefinition;
   private readonly settings: NeuronSettings;
   private readonly library: Library;
@@ -56,6 +56,7 @@ class NeuronLowering {
     this.settings = settings;
     this.library = library;
     this.reporter = reporter;
+    this.errorsBefore = reporter.errors;
   }
 
   run(): Step | null {
@@ -118,7 +119,9 @@ class NeuronLowering {
         const initializer = initializerOf(item.initial, this.consts, this.builder, this.reporter);
         const before = this.builder.fresh(item.name.text, { extent: 'rows', set: 'real' });
         this.names.set(item.name.text, before);
-        if (initializer) this.states.push({ name: item.name.text, before, initializer, span: item.name.span });
+        // After an error, a stand-in so that later lines are still checked.
+        const start = initializer ?? { kind: 'constant', value: 0 };
+        this.states.push({ name: item.name.text, before, initializer: start, span: item.name.span });
         return;
       }
       default:
@@ -295,12 +298,16 @@ class NeuronLowering {
       this.reporter.error('SP433', `the second argument of "spike" must be a surrogate; ${hint}`, expr.span);
       return null;
     }
-    const name = expr.kind === 'call' ? expr.name.text : expr.name;
-    const nameSpan = expr.kind === 'call' ? expr.name.span : expr.span;
-    const args =
-      expr.kind === 'call' ? expr.args.map((a) => constantOf(a, this.consts, this.builder, this.reporter)) : [];
+    const name = expr.kind === 'call' ? expr.name : { text: expr.name, span: expr.span };
+    const args = expr.kind === 'call' ? expr.args.map((a, i) => this.surrogateArgument(a, expr.argNames[i])) : [];
     if (args.includes(null)) return null;
-    return lowerSurrogate({ name, nameSpan, args: args as number[], span: expr.span }, this.library, this.reporter);
+    const call = { name: name.text, nameSpan: name.span, args: args as SurrogateCall['args'], span: expr.span };
+    return lowerSurrogate(call, this.library, this.reporter);
+  }
+
+  private surrogateArgument(expr: Expr, name: Ident | null): SurrogateCall['args'][number] | null {
+    const value = constantOf(expr, this.consts, this.builder, this.reporter);
+    return value === null ? null : { name: name?.text ?? null, value, span: name?.span ?? expr.span };
   }
 
   // The result
@@ -332,6 +339,8 @@ class NeuronLowering {
       initializer,
     }));
     const live = liveEqns(this.builder.eqns, [this.output, ...states.map((s) => s.after)]);
+    // After an error, what seems unused may be what could not be read.
+    if (this.reporter.errors === this.errorsBefore) this.reportUnused(live);
     const inBody = (eqn: Eqn) => eqn.out.type.extent === 'rows';
     return {
       name: name.text,
@@ -343,6 +352,15 @@ class NeuronLowering {
       output: this.output,
       outputSet: typeOf(this.output).set,
     };
+  }
+
+  /** An input without use would give the layer weights that learn nothing. */
+  private reportUnused(live: readonly Eqn[]): void {
+    const read = new Set([...live.flatMap((e) => e.args), this.output, ...this.primed.values()]);
+    for (const { name, variable } of [...this.inputs, ...this.parameters]) {
+      if (read.has(variable)) continue;
+      this.reporter.error('SP438', `"${name}" is never used; use it or remove it`, this.declared.get(name));
+    }
   }
 }
 

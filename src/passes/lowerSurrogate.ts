@@ -7,12 +7,16 @@ import type { Expr, SurrogateDefinition } from '../syntax/ast.ts';
 import { constantOf, lowerExpression } from './expressions.ts';
 import type { Library } from './library.ts';
 
-/** The surrogate that a call such as `boxcar(0.5)` names; null after reporting SP41x. */
-export function lowerSurrogate(
-  call: { readonly name: string; readonly args: readonly number[]; readonly span: Span; readonly nameSpan: Span },
-  library: Library,
-  reporter: Reporter,
-): Surrogate | null {
+/** A call such as `boxcar(0.5)` or `triangle(scale=0.3)`; `name` is null for positional arguments. */
+export interface SurrogateCall {
+  readonly name: string;
+  readonly nameSpan: Span;
+  readonly args: readonly { readonly name: string | null; readonly value: number; readonly span: Span }[];
+  readonly span: Span;
+}
+
+/** The surrogate that a call names; null after reporting SP41x. */
+export function lowerSurrogate(call: SurrogateCall, library: Library, reporter: Reporter): Surrogate | null {
   const definition = library.surrogates.get(call.name);
   if (!definition) {
     const hint = suggestion(call.name, [...library.surrogates.keys()]);
@@ -34,29 +38,43 @@ export function lowerSurrogate(
   };
 }
 
+/** Values of all parameters, in the definition's order. They are widths, slopes and scales: all positive. */
 function bindParameters(
   definition: SurrogateDefinition,
-  call: { readonly args: readonly number[]; readonly span: Span },
+  call: SurrogateCall,
   reporter: Reporter,
 ): Map<string, number> | null {
-  const name = definition.name.text;
-  const values = new Map<string, number>();
-  if (call.args.length > definition.parameters.length) {
-    const names = definition.parameters.map((p) => p.name.text).join(', ');
-    reporter.error('SP411', `"${name}(${names})" takes at most ${definition.parameters.length} arguments`, call.span);
-    return null;
-  }
-  for (const [i, parameter] of definition.parameters.entries()) {
-    const given = call.args[i] ?? (parameter.value && constantOf(parameter.value, values, new EqnBuilder(), reporter));
-    if (given === null) {
-      const example = `${name}(${definition.parameters.map((p) => p.name.text).join(', ')})`;
-      const wanted = `the surrogate "${name}" needs its "${parameter.name.text}"`;
-      reporter.error('SP411', `${wanted}; write ${example} with a number, for example ${name}(0.5)`, call.span);
-      return null;
+  const names = definition.parameters.map((p) => p.name.text);
+  const signature = `${call.name}(${names.join(', ')})`;
+  const given = new Map<string, number>();
+  for (const [i, { name, value, span }] of call.args.entries()) {
+    const parameter = name ?? names[i];
+    if (parameter === undefined) return complain(`"${signature}" takes no argument here; remove it`, span);
+    if (!names.includes(parameter)) {
+      return complain(`"${signature}" has no parameter "${parameter}"; ${suggestion(parameter, names)}`, span);
     }
-    values.set(parameter.name.text, given);
+    if (given.has(parameter)) return complain(`"${parameter}" is given twice; remove one of them`, span);
+    if (!(value > 0 && Number.isFinite(value))) {
+      return complain(`"${parameter}" of the surrogate "${call.name}" must be greater than 0, not ${value}`, span);
+    }
+    given.set(parameter, value);
+  }
+
+  const values = new Map<string, number>();
+  for (const { name, value: initial } of definition.parameters) {
+    const value = given.get(name.text) ?? (initial && constantOf(initial, values, new EqnBuilder(), reporter));
+    if (value === null) {
+      const wanted = `the surrogate "${call.name}" needs its "${name.text}"`;
+      return complain(`${wanted}; write ${signature} with a number, for example ${call.name}(0.5)`, call.span);
+    }
+    values.set(name.text, value);
   }
   return values;
+
+  function complain(message: string, span: Span): null {
+    reporter.error('SP411', message, span);
+    return null;
+  }
 }
 
 function lowerPart(

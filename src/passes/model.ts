@@ -1,4 +1,5 @@
 import type { Span } from '../diagnostics/source.ts';
+import type { SurrogateCall } from './lowerSurrogate.ts';
 
 /** The `model` section of an experiment, resolved: layers by name, in the order they were written. */
 export interface ModelConfig {
@@ -17,7 +18,7 @@ export interface LayerConfig {
   readonly dropout: number;
   readonly bias: boolean;
   readonly bidirectional: boolean;
-  readonly surrogate: { readonly name: string; readonly args: readonly number[] } | null;
+  readonly surrogate: SurrogateCall | null;
   readonly operation: 'add' | 'concat' | null;
   /** Everything else that was set: constants of the neuron. */
   readonly consts: Readonly<Record<string, number>>;

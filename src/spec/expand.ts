@@ -1,6 +1,7 @@
 import type { Definition } from '../definitions/params.ts';
 import type { Reporter } from '../diagnostics/diagnostic.ts';
-import type { Call, Chain, Network, Value } from '../syntax/ast.ts';
+import { layerOptions } from '../passes/lowerNeuron.ts';
+import type { Call, Chain, Network, Stage, Value } from '../syntax/ast.ts';
 import { parseNetwork, parsePipeline } from '../syntax/parse.ts';
 import { alignScalar, type LocatedText } from '../syntax/text.ts';
 import { type CallPlace, callPlaces, sourcePlace, transformPlace } from './calls.ts';
@@ -78,12 +79,16 @@ function expandSource(tree: MapTree, source: ScalarTree & { value: string }, rep
 }
 
 function callOf(text: ScalarTree & { value: string }, definitions: CallPlace['definitions'], reporter: Reporter): Tree {
+  const call = singleCall(text, reporter);
+  return call ? treeOfCall(call, definitions, reporter) : map([], text.span);
+}
+
+function singleCall(text: ScalarTree & { value: string }, reporter: Reporter): Call | null {
   const pipeline = parsePipeline(located(text), reporter);
-  if (!pipeline) return map([], text.span);
-  if (pipeline.calls.length > 1) {
-    reporter.error('SP211', 'expected one call here, not a pipeline', pipeline.calls[1].span);
+  if (pipeline && pipeline.calls.length > 1) {
+    reporter.error('SP211', 'expected one call here, not a pipeline; remove the rest', pipeline.calls[1].span);
   }
-  return treeOfCall(pipeline.calls[0], definitions, reporter);
+  return pipeline ? pipeline.calls[0] : null;
 }
 
 function treeOfCall(call: Call, definitions: readonly Definition[], reporter: Reporter): MapTree {
@@ -132,10 +137,12 @@ function treeOfValue(value: Value, reporter: Reporter): Tree {
   }
 }
 
-/** Calls inside calls are surrogates: `RadLIF(128, surrogate=arctan(2))`. */
+/** Calls inside calls are surrogates: `RadLIF(128, surrogate=arctan(2))`. Only their definition knows the positions. */
 function treeOfSurrogate(call: Call, reporter: Reporter): MapTree {
-  const args = call.args.map((a) => treeOfValue(a.value, reporter));
-  return map([typeEntry(call), entry('args', call.span, list(args, call.span))], call.span);
+  const positional = call.args.filter((a) => !a.name).map((a) => treeOfValue(a.value, reporter));
+  const named = call.args.filter((a) => a.name);
+  const entries = argumentsOf({ ...call, args: named }, [], reporter);
+  return map([typeEntry(call), entry('args', call.span, list(positional, call.span)), ...entries], call.span);
 }
 
 function expandSurrogates(tree: MapTree, reporter: Reporter): MapTree {
@@ -144,8 +151,8 @@ function expandSurrogates(tree: MapTree, reporter: Reporter): MapTree {
   const items = layers.items.map((layer) => {
     const surrogate = get(layer, 'surrogate');
     if (layer.kind !== 'map' || !isText(surrogate) || isVariable(surrogate)) return layer;
-    const pipeline = parsePipeline(located(surrogate), reporter);
-    return pipeline ? withEntry(layer, 'surrogate', treeOfSurrogate(pipeline.calls[0], reporter)) : layer;
+    const call = singleCall(surrogate, reporter);
+    return call ? withEntry(layer, 'surrogate', treeOfSurrogate(call, reporter)) : layer;
   });
   return setPath(tree, ['model', 'layers'], { ...layers, items });
 }
@@ -167,7 +174,8 @@ function layersOfChain(chain: Chain, names: LayerNames, reporter: Reporter): Map
   const layers: MapTree[] = [];
   const isMerge = chain.head.name.text === 'merge' && chain.head.args.length > 0;
   let previous: { name: string; span: ScalarTree['span'] } = { name: chain.head.name.text, span: chain.head.span };
-  const calls = chain.stages.flatMap((stage) => Array.from({ length: stage.repeat }, () => stage.call));
+  const calls = chain.stages.flatMap((stage) => callsOf(stage));
+  for (const stage of chain.stages) checkStage(stage, reporter);
   const count = calls.length + (isMerge ? 1 : 0);
   const nameOf = (call: Call, i: number) =>
     i === count - 1 && chain.name
@@ -192,7 +200,8 @@ function layersOfChain(chain: Chain, names: LayerNames, reporter: Reporter): Map
           entry('name', name.span, scalar(name.text, name.span)),
           typeEntry(call),
           entry('from', previous.span, from),
-          ...argumentsOf(call, ['size'], reporter),
+          // Positions of a misplaced merge were reported with it.
+          ...argumentsOf(call, call.name.text === 'merge' ? null : ['size'], reporter),
         ],
         call.span,
       ),
@@ -200,6 +209,33 @@ function layersOfChain(chain: Chain, names: LayerNames, reporter: Reporter): Map
     previous = { name: name.text, span: call.name.span };
   });
   return layers;
+}
+
+const mostRepeats = 100;
+
+/** One call for every repetition; a wrong number of them is reported by `checkStage`. */
+function callsOf({ repeat, call }: Stage): Call[] {
+  const isCount = Number.isInteger(repeat.value) && repeat.value >= 1 && repeat.value <= mostRepeats;
+  return Array.from({ length: isCount ? repeat.value : 1 }, () => call);
+}
+
+function checkStage({ repeat, call }: Stage, reporter: Reporter): void {
+  const { value, span } = repeat;
+  if (!(Number.isInteger(value) && value >= 1 && value <= mostRepeats)) {
+    reporter.error('SP216', `a layer is repeated a whole number of times from 1 to ${mostRepeats}, not ${value}`, span);
+  }
+  const { text } = call.name;
+  if (text === 'merge') {
+    const message =
+      'merge starts a chain, as in "both = merge(add, a, b)", and cannot follow "|>"; name the chain before it';
+    reporter.error('SP217', message, call.name.span);
+  } else if (layerOptions.includes(text)) {
+    reporter.error(
+      'SP217',
+      `"${text}" is an option of a layer, as in LIF(64, ${text}=...), and no layer`,
+      call.name.span,
+    );
+  }
 }
 
 function mergeLayer(call: Call, name: { text: string; span: ScalarTree['span'] }, reporter: Reporter): MapTree {
@@ -222,7 +258,7 @@ class LayerNames {
 
   constructor(network: Network) {
     for (const chain of network.chains) {
-      const calls = chain.stages.flatMap((s) => Array.from({ length: s.repeat }, () => s.call));
+      const calls = chain.stages.flatMap(callsOf);
       const isMerge = chain.head.name.text === 'merge';
       const all = isMerge ? [chain.head, ...calls] : calls;
       for (const call of chain.name ? all.slice(0, -1) : all) this.count(this.totals, call);

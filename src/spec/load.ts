@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { dirname, parse, resolve } from 'node:path';
 import { type Reporter, UserError } from '../diagnostics/diagnostic.ts';
 import type { Source, Span } from '../diagnostics/source.ts';
@@ -19,7 +19,8 @@ import { substituteVariables } from './variables.ts';
 export function loadSpec(path: string, sets: readonly string[], reporter: Reporter): MapTree | null {
   const source = readSource(path);
   if (!source) {
-    throw new UserError('SP800', `there is no spec file "${path}"; give the path of a .yaml file`, { exitCode: 2 });
+    const what = existsSync(path) ? `"${path}" cannot be read as a text in UTF-8` : `there is no spec file "${path}"`;
+    throw new UserError('SP800', `${what}; give the path of a .yaml file`, { exitCode: 2 });
   }
   return expandSpec(source, sets, reporter);
 }
@@ -38,10 +39,11 @@ export function expandSpec(source: Source, sets: readonly string[], reporter: Re
   return reporter.failed ? null : substituted;
 }
 
-/** A text with the folder that its paths are relative to, or null where it cannot be read. */
+/** A text with the folder that its paths are relative to, or null where it cannot be read (as UTF-8). */
 export function readSource(path: string): Source | null {
   try {
-    return { name: path, text: readFileSync(path, 'utf8'), folder: dirname(resolve(path)) };
+    const text = new TextDecoder('utf-8', { fatal: true }).decode(readFileSync(path));
+    return { name: path, text, folder: dirname(resolve(path)) };
   } catch {
     return null;
   }

@@ -13,6 +13,16 @@ export function overrideTree(option: string, folder: string, reporter: Reporter)
     reporter.error('SP221', message, { source, start: 0, end: option.length });
     return null;
   }
+  if (option.slice(equals + 1).trim() === '') {
+    const message = `give a value after "=", or ${path.join('.')}=null for none`;
+    reporter.error('SP221', message, { source, start: equals, end: option.length });
+    return null;
+  }
+  if (path[0] === 'extends') {
+    const message = 'what a spec extends cannot be overridden; give the path of the other spec instead';
+    reporter.error('SP221', message, { source, start: 0, end: equals });
+    return null;
+  }
   // Blanks keep the offsets of the value those of the option.
   const value = readYaml({ ...source, text: ' '.repeat(equals + 1) + option.slice(equals + 1) }, reporter);
   if (!value) return null;

@@ -1,6 +1,7 @@
 import { stringify } from 'yaml';
 import type { Call } from '../data/config.ts';
 import type { LayerConfig } from '../passes/model.ts';
+import { callPlaces, transformPlace } from './calls.ts';
 import type { Experiment } from './experiment.ts';
 
 /**
@@ -30,14 +31,23 @@ export function printResolved(experiment: Experiment): string {
       regularizer: experiment.regularizer ? { type: 'firing_rate', ...experiment.regularizer } : 'none',
       clip_norm: train.clipNorm,
       early_stopping: train.earlyStopping,
-      checkpoint_every: train.checkpointEvery,
+      checkpoint_every: `${train.checkpointEvery}s`,
     },
   };
   return stringify(spec, { lineWidth: 0 });
 }
 
+/** Quantities get their unit back, without which a spec may not give them. */
 function plainCall(call: Call): Record<string, unknown> {
-  return { type: call.type, ...call.params };
+  const definition = callPlaces
+    .concat(transformPlace)
+    .flatMap((place) => place.definitions)
+    .find((d) => d.name === call.type);
+  const params = Object.entries(call.params).map(([name, value]) => {
+    const spec = definition?.params[name];
+    return [name, spec?.type === 'quantity' && value !== null ? `${value}${spec.unit}` : value];
+  });
+  return { type: call.type, ...Object.fromEntries(params) };
 }
 
 function plainLayer(layer: LayerConfig): Record<string, unknown> {
@@ -53,7 +63,13 @@ function plainLayer(layer: LayerConfig): Record<string, unknown> {
     dropout,
     bias,
     bidirectional,
-    ...(surrogate && { surrogate: { type: surrogate.name, args: surrogate.args } }),
+    ...(surrogate && { surrogate: plainSurrogate(surrogate) }),
     ...consts,
   };
+}
+
+function plainSurrogate({ name, args }: NonNullable<LayerConfig['surrogate']>): Record<string, unknown> {
+  const positional = args.filter((a) => a.name === null).map((a) => a.value);
+  const named = args.filter((a) => a.name !== null).map((a) => [a.name, a.value]);
+  return { type: name, args: positional, ...Object.fromEntries(named) };
 }

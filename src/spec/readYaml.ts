@@ -16,11 +16,20 @@ import { entry, list, map, scalar, type Tree } from './tree.ts';
 
 /** More values than any honest spec has: stops an alias bomb long before memory runs out. */
 const maxNodes = 20_000;
+/** After a few of them, mistakes in YAML follow from each other. */
+const mostErrors = 5;
+/** Longer texts than any honest spec: YAML libraries take long to say so. */
+const maxLength = 256 * 1024;
 
 /** Reads YAML into a tree with spans; null after reporting SP1xx. */
 export function readYaml(source: Source, reporter: Reporter): Tree | null {
+  if (source.text.length > maxLength) {
+    const message = `a spec has at most ${maxLength / 1024} KiB of text, and this has more; is it the right file?`;
+    reporter.error('SP108', message, { source, start: 0, end: 0 });
+    return null;
+  }
   const document = parseDocument(source.text, { version: '1.2', uniqueKeys: true, prettyErrors: false, merge: false });
-  for (const error of document.errors) {
+  for (const error of document.errors.slice(0, mostErrors)) {
     const [start] = error.pos;
     const word = /^[\w.-]+/.exec(source.text.slice(start))?.[0].length ?? 1;
     reporter.error('SP101', explain(error), { source, start, end: start + word });
@@ -45,6 +54,7 @@ function explain(error: YAMLError): string {
     case 'MULTIPLE_DOCS':
       return 'a spec is one YAML document; remove everything from the second "---" on';
     default:
+      if (error.message.includes('call stack')) return 'this is nested too deeply; flatten it';
       return `this is not valid YAML: ${error.message.split('\n')[0].replace(/[.:]?$/, '')}`;
   }
 }

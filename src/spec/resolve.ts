@@ -9,7 +9,7 @@ import { alignScalar, type LocatedText, wholeSource } from '../syntax/text.ts';
 import { type CallPlace, callPlaces, transformPlace } from './calls.ts';
 import type { Experiment } from './experiment.ts';
 import { readSource } from './load.ts';
-import { find, get, type ListTree, type MapTree, type ScalarTree, type Tree, textOf } from './tree.ts';
+import { type Entry, find, get, type ListTree, type MapTree, type ScalarTree, type Tree, textOf } from './tree.ts';
 
 /** The experiment that a validated tree describes, every default filled in. `size: classes` needs the classes. */
 export function resolveTree(
@@ -19,24 +19,26 @@ export function resolveTree(
 ): Experiment {
   const train = get(tree, 'train') as MapTree;
   const data = {
-    source: resolveCall(tree, placeAt('data', 'source')) as Call,
-    transforms: (get(tree, 'data', 'transforms') as ListTree).items.map((t) => callOf(t as MapTree, transformPlace)),
-    validation: resolveCall(tree, placeAt('data', 'validation')) as Call,
+    source: resolveCall(tree, placeAt('data', 'source'), reporter) as Call,
+    transforms: (get(tree, 'data', 'transforms') as ListTree).items.map((t) =>
+      callOf(t as MapTree, transformPlace, reporter),
+    ),
+    validation: resolveCall(tree, placeAt('data', 'validation'), reporter) as Call,
   };
-  const regularizer = resolveCall(tree, placeAt('train', 'regularizer'));
+  const regularizer = resolveCall(tree, placeAt('train', 'regularizer'), reporter);
   return {
     name: textOf(get(tree, 'name')) as string,
     seed: numberAt(tree, 'seed', 1),
     definitions: definitionTexts(tree, reporter),
     data,
     model: resolveModel(get(tree, 'model') as MapTree, classesOf(data)),
-    lossPool: String((resolveCall(tree, placeAt('train', 'loss')) as Call).params.pool),
+    lossPool: String((resolveCall(tree, placeAt('train', 'loss'), reporter) as Call).params.pool),
     regularizer: regularizer && (regularizer.params as unknown as Experiment['regularizer']),
     train: {
       epochs: numberAt(train, 'epochs', 30),
       batch: numberAt(train, 'batch', 128),
-      optimizer: resolveCall(tree, placeAt('train', 'optimizer')) as Call,
-      schedule: resolveCall(tree, placeAt('train', 'schedule')) as Call,
+      optimizer: resolveCall(tree, placeAt('train', 'optimizer'), reporter) as Call,
+      schedule: resolveCall(tree, placeAt('train', 'schedule'), reporter) as Call,
       clipNorm: nullableAt(train, 'clip_norm'),
       earlyStopping: nullableAt(train, 'early_stopping'),
       checkpointEvery: quantityOf(get(train, 'checkpoint_every') ?? null) ?? 60,
@@ -68,17 +70,19 @@ function quantityOf(tree: Tree | null): number | null {
 
 // Calls
 
-function resolveCall(tree: MapTree, place: CallPlace): Call | null {
+function resolveCall(tree: MapTree, place: CallPlace, reporter: Reporter): Call | null {
   const call = get(tree, ...place.path);
-  return call?.kind === 'map' ? callOf(call, place) : null;
+  return call?.kind === 'map' ? callOf(call, place, reporter) : null;
 }
 
-function callOf(tree: MapTree, place: CallPlace): Call {
+function callOf(tree: MapTree, place: CallPlace, reporter: Reporter): Call {
   const type = textOf(get(tree, 'type')) as string;
   const definition = place.definitions.find((d) => d.name === type) as Definition;
   const params: AnyParams = Object.fromEntries(
     Object.entries(definition.params).map(([name, spec]) => [name, paramValue(spec, get(tree, name))]),
   );
+  const wrong = definition.check?.(params);
+  if (wrong) reporter.error('SP209', wrong.message, get(tree, wrong.parameter)?.span ?? tree.span);
   return { type, params };
 }
 
@@ -161,9 +165,19 @@ function resolveLayer(tree: MapTree, classes: number | null): LayerConfig {
 
 function surrogateOf(tree: Tree | undefined): LayerConfig['surrogate'] {
   if (tree?.kind !== 'map') return null;
+  const type = find(tree, 'type') as Entry;
   const args = get(tree, 'args');
-  const numbers = args?.kind === 'list' ? args.items.map((a) => quantityOf(a) as number) : [];
-  return { name: textOf(get(tree, 'type')) as string, args: numbers };
+  const positional = args?.kind === 'list' ? args.items : [];
+  const named = tree.entries.filter((e) => e.key !== 'type' && e.key !== 'args');
+  return {
+    name: textOf(type.value) as string,
+    nameSpan: type.value.span,
+    span: tree.span,
+    args: [
+      ...positional.map((value) => ({ name: null, value: quantityOf(value) as number, span: value.span })),
+      ...named.map(({ key, keySpan, value }) => ({ name: key, value: quantityOf(value) as number, span: keySpan })),
+    ],
+  };
 }
 
 /** A field is blamed at its value; an unknown constant at its key; the layer itself at its type. */

@@ -18,6 +18,7 @@ export function experimentSchema(forEditors: boolean): Schema {
       name: {
         type: 'string',
         pattern: '^[A-Za-z0-9][A-Za-z0-9._-]*$',
+        maxLength: 100,
         description: 'name of the run folder; the file name where not given',
       },
       description: { type: 'string', description: 'for people' },
@@ -144,7 +145,7 @@ function paramSchema(spec: ParamSpec, forEditors: boolean): Schema {
       return { ...common, ...typed('boolean') };
     case 'string':
     case 'path':
-      return { ...common, ...typed('string') };
+      return { ...common, ...typed('string'), minLength: 1 };
     case 'choice':
       return { ...common, enum: nullable ? [...spec.values, null] : spec.values };
   }
@@ -159,7 +160,7 @@ function quantitySchema(spec: Extract<ParamSpec, { type: 'quantity' }>, forEdito
   if (!forEditors) return { quantity: spec };
   const example = spec.unit === 's' ? ['1.4s', '25ms'] : ['16kHz'];
   const pattern = spec.unit === 's' ? '^[0-9.eE+-]+ ?(s|ms|us)$' : '^[0-9.eE+-]+ ?(Hz|kHz)$';
-  return { anyOf: [{ type: 'number' }, { type: 'string', pattern, examples: example }] };
+  return { type: spec.default === null ? ['string', 'null'] : 'string', pattern, examples: example };
 }
 
 function modelSchema(forEditors: boolean): Schema {
@@ -189,7 +190,7 @@ function layerSchema(forEditors: boolean): Schema {
     type: 'object',
     required: ['type'],
     properties: { type: { type: 'string' }, args: { type: 'array', items: { type: 'number' } } },
-    additionalProperties: false,
+    additionalProperties: { type: 'number' },
   };
   return {
     type: 'object',
@@ -202,7 +203,7 @@ function layerSchema(forEditors: boolean): Schema {
         if: { type: 'string' },
         // biome-ignore lint/suspicious/noThenProperty: a keyword of JSON Schema
         then: { const: 'classes' },
-        else: { type: 'integer', minimum: 1, maximum: 65536 },
+        else: { type: 'integer', minimum: 1, maximum: 8192 },
         description: 'number of neurons, or "classes"',
       },
       norm: { enum: ['batchnorm', 'layernorm', 'none'], default: 'batchnorm', description: 'of its input current' },

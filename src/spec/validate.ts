@@ -20,22 +20,27 @@ const validate = ajv.compile(experimentSchema(false));
 /** Checks an expanded spec against the schema; every mistake is reported at the key or value it is about (SP2xx). */
 export function validateTree(tree: MapTree, reporter: Reporter): void {
   if (validate(toPlain(tree))) return;
-  for (const error of validate.errors ?? []) {
-    // What `if` says was said by the keywords inside it.
-    if (error.keyword !== 'if') reporter.diagnostics.push(explain(error, tree));
+  // What `if` says was said by the keywords inside it.
+  const errors = (validate.errors ?? []).filter((e) => e.keyword !== 'if');
+  reporter.diagnostics.push(...errors.slice(0, mostErrors).map((error) => explain(error, tree)));
+  if (errors.length > mostErrors) {
+    reporter.error('SP200', `${errors.length - mostErrors} more mistakes are not shown; mend these first`);
   }
 }
+
+const mostErrors = 20;
 
 /** What is wrong, in a sentence, and where. */
 function explain(error: ErrorObject, tree: MapTree): Diagnostic {
   const path = error.instancePath.split('/').slice(1).map(unescapePointer);
   const at = locate(tree, path);
   const name = describe(tree, path);
-  const written = JSON.stringify(error.data);
+  const written = typeof error.data === 'number' ? String(error.data) : JSON.stringify(error.data);
   switch (error.keyword) {
     case 'additionalProperties': {
       const key = error.params.additionalProperty as string;
-      const known = Object.keys(error.parentSchema?.properties ?? {});
+      const properties = Object.keys(error.parentSchema?.properties ?? {});
+      const known = path.length === 0 ? [...properties, 'extends', 'vars'] : properties;
       const place = path.length > 0 ? ` in ${name}` : '';
       return problem('SP201', `unknown key "${key}"${place}; ${suggestion(key, known)}`, find(at.tree, key)?.keySpan);
     }
@@ -53,8 +58,15 @@ function explain(error: ErrorObject, tree: MapTree): Diagnostic {
         head(at.tree),
       );
     }
+    case 'maxLength':
+      return problem('SP207', `${name} must have at most ${error.params.limit} characters`, at.tree.span);
+    case 'minLength':
+      return problem('SP207', `${name} must not be empty`, at.tree.span);
     case 'enum':
     case 'const': {
+      if (path.at(-1) === 'size') {
+        return problem('SP204', `${name} must be a whole number or "classes", not ${written}`, head(at.tree));
+      }
       const allowed = (error.params.allowedValues ?? [error.params.allowedValue]) as unknown[];
       const names = allowed.filter((v) => typeof v === 'string') as string[];
       const hint =
@@ -160,6 +172,7 @@ function quantityProblem({ unit, min, max, exclusive }: QuantityBounds, data: un
     return `must be a number such as ${example}, not ${JSON.stringify(data)}`;
   }
   const allowed = Object.keys(units).filter((u) => !unit || units[u].dimension === unit);
+  if (unit && written === '') return `needs a unit: write ${data}${unit} or ${data}${unit === 's' ? 'ms' : 'kHz'}`;
   if (written !== '' && !allowed.includes(written)) {
     return `cannot be in "${written}"; ${suggestion(written, allowed)}`;
   }

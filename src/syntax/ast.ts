@@ -13,7 +13,14 @@ export type BinaryOperator = '+' | '-' | '*' | '/' | '@' | '<' | '<=' | '>' | '>
 export type Expr =
   | { readonly kind: 'number'; readonly value: number; readonly span: Span }
   | { readonly kind: 'name'; readonly name: string; readonly primed: boolean; readonly span: Span }
-  | { readonly kind: 'call'; readonly name: Ident; readonly args: readonly Expr[]; readonly span: Span }
+  | {
+      readonly kind: 'call';
+      readonly name: Ident;
+      readonly args: readonly Expr[];
+      /** Of every argument: its name, as in `triangle(scale=0.3)`, or null. Only surrogates have named ones. */
+      readonly argNames: readonly (Ident | null)[];
+      readonly span: Span;
+    }
   | { readonly kind: 'unary'; readonly operator: '-' | 'not'; readonly operand: Expr; readonly span: Span }
   | {
       readonly kind: 'binary';
@@ -97,7 +104,8 @@ export interface Pipeline {
 
 /** `2 * RadLIF(128)`. */
 export interface Stage {
-  readonly repeat: number;
+  /** 1 where none is written. */
+  readonly repeat: { readonly value: number; readonly span: Span };
   readonly call: Call;
 }
 

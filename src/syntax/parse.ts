@@ -31,6 +31,10 @@ function run<T>(located: LocatedText, reporter: Reporter, rule: () => T): T | nu
   for (const error of lexErrors) {
     const written = located.text.slice(error.offset, error.offset + error.length);
     const span = spanIn(located, error.offset, error.offset + error.length);
+    if (written.startsWith('"')) {
+      reporter.error('SP301', 'this text has no closing quote; add one', span);
+      continue;
+    }
     reporter.error('SP301', `the character ${JSON.stringify(written)} has no meaning here; remove it`, span);
   }
   for (const token of tokens) {

@@ -37,7 +37,7 @@ const noParam = { recoveryValueFunc: (): NeuronItem => ({ kind: 'input', name: m
 const noDefinition = { recoveryValueFunc: () => ({ kind: 'neuron', name: missing, doc: '', items: [] }) as never };
 const noCall = { recoveryValueFunc: () => emptyCall };
 const noArgument = { recoveryValueFunc: (): Argument => ({ name: null, value: emptyCall }) };
-const noStage = { recoveryValueFunc: (): Stage => ({ repeat: 1, call: emptyCall }) };
+const noStage = { recoveryValueFunc: (): Stage => ({ repeat: { value: 1, span: nowhere }, call: emptyCall }) };
 const noChain = { recoveryValueFunc: (): Chain => ({ name: null, head: emptyCall, stages: [] }) };
 
 /**
@@ -421,15 +421,27 @@ export class DslParser extends EmbeddedActionsParser {
     (): Expr => {
       const name = this.SUBRULE(this.name);
       const args: Expr[] = [];
-      const close = this.OPTION(() => {
+      const argNames: (Ident | null)[] = [];
+      const close = this.OPTION1(() => {
         this.CONSUME(t.LeftParen);
-        this.MANY_SEP({ SEP: t.Comma, DEF: () => args.push(this.SUBRULE(this.expression)) });
+        this.MANY_SEP({
+          SEP: t.Comma,
+          DEF: () => {
+            const argName = this.OPTION2(() => {
+              const word = this.SUBRULE2(this.name);
+              this.CONSUME(t.Assign);
+              return word;
+            });
+            argNames.push(argName ?? null);
+            args.push(this.SUBRULE(this.expression));
+          },
+        });
         return this.CONSUME(t.RightParen);
       });
       return this.ACTION(
         (): Expr =>
           close
-            ? { kind: 'call', name, args, span: cover(name.span, this.span(close)) }
+            ? { kind: 'call', name, args, argNames, span: cover(name.span, this.span(close)) }
             : { kind: 'name', name: name.text, primed: false, span: name.span },
       );
     },
@@ -470,7 +482,10 @@ export class DslParser extends EmbeddedActionsParser {
         return token;
       });
       const call = this.SUBRULE(this.call);
-      return this.ACTION(() => ({ repeat: repeat ? Number(repeat.image) : 1, call }));
+      return this.ACTION(() => ({
+        repeat: repeat ? { value: Number(repeat.image), span: this.span(repeat) } : { value: 1, span: call.span },
+        call,
+      }));
     },
     noStage,
   );

@@ -70,7 +70,7 @@ export function printExpr(expr: Expr, weakest = 0): string {
     case 'name':
       return expr.primed ? `${expr.name}'` : expr.name;
     case 'call':
-      return `${expr.name.text}(${expr.args.map((a) => printExpr(a)).join(', ')})`;
+      return `${expr.name.text}(${expr.args.map((a, i) => named(expr.argNames[i]?.text, printExpr(a))).join(', ')})`;
     case 'unary': {
       const operator = expr.operator === '-' ? '-' : 'not ';
       return parenthesised(`${operator}${printExpr(expr.operand, unaryRank)}`, unaryRank < weakest);
@@ -91,8 +91,12 @@ function parenthesised(text: string, needed: boolean): string {
 
 function printCall(call: Call): string {
   if (call.args.length === 0) return call.name.text;
-  const args = call.args.map(({ name, value }) => `${name ? `${name.text}=` : ''}${printValue(value)}`);
+  const args = call.args.map(({ name, value }) => named(name?.text, printValue(value)));
   return `${call.name.text}(${args.join(', ')})`;
+}
+
+function named(name: string | undefined, value: string): string {
+  return name === undefined ? value : `${name}=${value}`;
 }
 
 function printValue(value: Value): string {

@@ -47,7 +47,7 @@ const REASONS: Readonly<Record<string, string>> = {
   EACCES: 'writing there is not permitted; choose another folder with --out',
   EPERM: 'writing there is not permitted; choose another folder with --out',
   EROFS: 'the file system is read-only; choose another folder with --out',
-  ENOENT: 'its folder is gone',
+  ENOENT: 'its folder does not exist',
   ENOTDIR: 'part of its path is a file, not a folder; choose another folder with --out',
 };
 

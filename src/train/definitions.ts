@@ -108,6 +108,10 @@ export const schedules: readonly ScheduleDefinition[] = [
 export const regularizers: readonly Definition[] = [
   {
     name: 'firing_rate',
+    check: ({ min, max }) =>
+      Number(min) > Number(max)
+        ? { parameter: 'min', message: `min must not be greater than max (${max}); lower it` }
+        : null,
     description: 'penalises neurons of spiking layers whose mean firing rate leaves [min, max] (Bittar & Garner 2022)',
     params: {
       min: {

@@ -111,7 +111,9 @@ function storeIn({ spec, folder, target }: Run, model: CompiledModel): TrainingS
     },
     async saveBest(state) {
       const weights = await model.parameters();
-      await writeCheckpoint(folder.best, spec.graph, { weights, optimizer: new Map(), info: info(state) });
+      // Without wall times, equal runs leave equal files.
+      const timeless = info({ ...state, seconds: 0 });
+      await writeCheckpoint(folder.best, spec.graph, { weights, optimizer: new Map(), info: timeless });
     },
     appendMetrics: (metrics) => folder.appendMetrics(metrics),
   };

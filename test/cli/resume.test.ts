@@ -10,7 +10,7 @@ let args: string[];
 beforeAll(async () => {
   const { spec, ...made } = workspace();
   cwd = made.cwd;
-  args = ['train', spec, '--target', 'tfjs/cpu', '--set', 'train.epochs=6', '--set', 'train.checkpoint_every=0.001'];
+  args = ['train', spec, '--target', 'tfjs/cpu', '--set', 'train.epochs=6', '--set', 'train.checkpoint_every=1ms'];
   const whole = await sparchc([...args, '--out', 'whole'], cwd);
   expect(whole.code, whole.stderr).toBe(0);
 });
@@ -68,7 +68,7 @@ it('a run that is killed twice in the middle of an epoch and resumed is the unin
 });
 
 it('Ctrl-C saves the batch, says how to go on and exits with 130', async () => {
-  const running = start([...args, '--out', 'stopped', '--set', 'train.checkpoint_every=1000'], cwd);
+  const running = start([...args, '--out', 'stopped', '--set', 'train.checkpoint_every=1000s'], cwd);
   let printed = '';
   const inSecondEpoch = new Promise<void>((resolve) => {
     running.child.stdout?.on('data', (chunk) => {

@@ -144,7 +144,7 @@ describe('not a whole HDF5 file', () => {
 
   test('something else', async () => {
     expect(await withContent('<html>404</html>\n'.repeat(100))).toMatchInlineSnapshot(
-      `"SP702: "DIR/shd_train.h5" is not an HDF5 file"`,
+      `"SP702: "DIR/shd_train.h5" is no HDF5 file; put the original download there"`,
     );
   });
 

@@ -57,8 +57,11 @@ export function randomNeuron(seed: number, name = 'Random'): string {
     perNeuron.push(l);
     return line;
   });
-  const updates = states.map((s) => {
-    const line = `${s}' = 0.6 * ${s} + 0.4 * tanh(${row(2)}) + 0.1 * ${pick(declared)}`;
+  // Everything that is declared must be used.
+  const everything = `tanh(${[...inputs, ...(recurrent ? [`V @ ${states[0]}`] : [])].join(' + ')}) * (${parameters.join(' + ')})`;
+  const updates = states.map((s, i) => {
+    const used = i === 0 ? ` + 0.1 * ${everything}` : '';
+    const line = `${s}' = 0.6 * ${s} + 0.4 * tanh(${row(2)}) + 0.1 * ${pick(declared)}${used}`;
     perNeuron.push(`${s}'`);
     return line;
   });

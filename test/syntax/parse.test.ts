@@ -57,7 +57,7 @@ describe('the parser', () => {
     );
     expect(network.chains).toHaveLength(2);
     expect(network.chains[0].name?.text).toBe('h1');
-    expect(network.chains[0].stages[0].repeat).toBe(2);
+    expect(network.chains[0].stages[0].repeat.value).toBe(2);
     expect(network.chains[1].head.args).toHaveLength(3);
   });
 

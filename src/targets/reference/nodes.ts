@@ -155,7 +155,7 @@ function batchStatistics(
     deviation[f] = own.deviation;
     const rows = n * config.rowFactor;
     update(context, config.runningMean, f, own.mean, config.momentum);
-    update(context, config.runningVar, f, (own.variance * rows) / (rows - 1), config.momentum);
+    update(context, config.runningVar, f, (own.variance * rows) / Math.max(1, rows - 1), config.momentum);
   }
   return { mean, deviation, n };
 }

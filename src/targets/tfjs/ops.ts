@@ -87,10 +87,16 @@ export class Ops {
   /** The steps of a sequence [time, ...]. */
   unstack(sequence: Tensor): Tensor[] {
     if (this.isTensorFlow) return this.tf.unstack(sequence);
-    const values = sequence.dataSync() as Float32Array;
     const [steps, ...shape] = sequence.shape;
-    const size = sequence.size / steps;
-    return Array.from({ length: steps }, (_, t) => this.tf.tensor(values.subarray(t * size, (t + 1) * size), shape));
+    return this.throughHost(sequence, new Array(steps).fill(shape));
+  }
+
+  /** A vector cut into tensors of the given shapes. */
+  split(vector: Tensor, shapes: readonly (readonly number[])[]): Tensor[] {
+    const { tf } = this;
+    if (!this.isTensorFlow) return this.throughHost(vector, shapes);
+    const parts = tf.split(vector, shapes.map(sizeOf));
+    return parts.map((part, i) => tf.reshape(part, [...shapes[i]]));
   }
 
   /** All leading axes as one: [..., features] -> [rows, features]. */
@@ -108,6 +114,16 @@ export class Ops {
     this.releaseTransposes();
     this.tf.dispose([...this.constants.values()]);
     this.constants.clear();
+  }
+
+  private throughHost(x: Tensor, shapes: readonly (readonly number[])[]): Tensor[] {
+    const values = x.dataSync() as Float32Array;
+    let offset = 0;
+    return shapes.map((shape) => {
+      const start = offset;
+      offset += sizeOf(shape);
+      return this.tf.tensor(values.subarray(start, offset), [...shape]);
+    });
   }
 
   private onRows(x: Tensor, features: number, f: (rows: TfCore.Tensor2D) => Tensor): Tensor {
@@ -132,4 +148,8 @@ export class Ops {
     }
     return result;
   }
+}
+
+function sizeOf(shape: readonly number[]): number {
+  return shape.reduce((a, b) => a * b, 1);
 }

@@ -34,9 +34,11 @@ export class Parameters {
   /** The trainable parameters, each in its shape. Call inside `tf.tidy`. */
   views(): Map<string, Tensor> {
     if (this.trainable.length === 0) return new Map();
-    const { tf } = this.ops;
-    const parts = tf.split(this.vector, this.trainable.map(sizeOf));
-    return new Map(this.trainable.map((p, i) => [p.key, tf.reshape(parts[i], [...p.shape])]));
+    const parts = this.ops.split(
+      this.vector,
+      this.trainable.map((p) => p.shape),
+    );
+    return new Map(this.trainable.map((p, i) => [p.key, parts[i]]));
   }
 
   /** Gradients by key as one vector like `flat`, 0 for what the loss does not depend on. */

@@ -13,7 +13,8 @@ async function optional(load: () => Promise<Backend>): Promise<Backend[]> {
   try {
     return [await load()];
   } catch (error) {
-    if (!(error instanceof NotInstalled)) throw error;
+    // CI has built the binding: there, skipping would hide that it no longer loads.
+    if (!(error instanceof NotInstalled) || process.env.SPARCHC_REQUIRE_TENSORFLOW) throw error;
     console.warn(`SKIPPED: tests of tfjs/tensorflow, because ${error.message}`);
     return [];
   }

@@ -95,6 +95,18 @@ describeBackends((target, { tf }) => {
     model.dispose();
   });
 
+  it('keeps running statistics finite over a last batch of one sample', async () => {
+    const dense = graphOf([
+      { name: 'h', type: 'LIF', from: ['input'], size: 3 },
+      { name: 'pool', type: 'mean', from: ['h'] },
+      { name: 'out', type: 'dense', from: ['pool'], size: 3, norm: 'batchnorm' },
+    ]);
+    const model = await target.compile(dense, options);
+    await model.trainStep(randomBatch({ size: 1 }), request);
+    for (const [key, values] of await model.parameters()) expect(values.every(Number.isFinite), key).toBe(true);
+    model.dispose();
+  });
+
   it('says which parameter does not fit', async () => {
     const model = await target.compile(graph, options);
     expect(() => model.load(new Map([['snn.0.W.weight', new Float32Array(3)]]))).toThrow(

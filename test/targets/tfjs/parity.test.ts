@@ -20,8 +20,9 @@ async function expectParity(
   batch: Batch,
   request: Partial<TrainRequest> = {},
   tolerance = 3e-5,
+  compileOptions = options,
 ) {
-  const [model, judge] = await Promise.all([target, referenceTarget()].map((t) => t.compile(graph, options)));
+  const [model, judge] = await Promise.all([target, referenceTarget()].map((t) => t.compile(graph, compileOptions)));
   for (let epoch = 0; epoch < 2; epoch++) {
     const full = { epoch, learningRate: 0.05, wantOutput: true, wantTraces: true, wantGradients: true, ...request };
     const [actual, expected] = [await model.trainStep(batch, full), await judge.trainStep(batch, full)];
@@ -145,6 +146,11 @@ describeBackends((target) => {
       {},
       1e-4,
     );
+  });
+
+  it('clips gradients before the update, but not those it returns', async () => {
+    const graph = graphOf(chain({}), { regularizer });
+    await expectParity(target, graph, randomBatch({ steps: 7 }), {}, 3e-5, { ...options, clipNorm: 0.1 });
   });
 
   it('events give what the same dense input gives', async () => {

@@ -41,7 +41,8 @@ function batchnorm(norm: Batchnorm, x: Tensor, time: boolean, context: Context):
   });
   const rows = norm.rowFactor * count;
   updateRunning(context, norm.runningMean, mean, norm.momentum);
-  updateRunning(context, norm.runningVar, tf.mul(variance, rows / (rows - 1)), norm.momentum);
+  // A single row has no unbiased variance; its own, 0, keeps the running one finite.
+  updateRunning(context, norm.runningVar, tf.mul(variance, rows / Math.max(1, rows - 1)), norm.momentum);
   return {
     value,
     saved: [normalized, scale],

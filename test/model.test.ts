@@ -1,0 +1,103 @@
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import * as tf from '@tensorflow/tfjs-core';
+import '@tensorflow/tfjs-backend-cpu';
+import { afterAll, describe, expect, it } from 'vitest';
+import { buildModel, type Model } from '../src/model.ts';
+import { sparchc } from './cli/support.ts';
+
+const spec = (model: string) => ({ sparchc: 1, data: { source: 'tensor(features=3, classes=4)' }, model });
+const shape = [2, 5, 3];
+const values = Float32Array.from({ length: 30 }, (_, i) => Math.sin(i) * 2);
+
+async function withModel<T>(text: string | object, use: (model: Model) => Promise<T>): Promise<T> {
+  const model = await buildModel(text, { target: 'tfjs/cpu' });
+  try {
+    return await use(model);
+  } finally {
+    model.dispose();
+  }
+}
+
+describe('a model called on tensors', () => {
+  it('gives class scores and firing rates', async () => {
+    const result = await withModel(spec('input |> RadLIF(8) |> LI(classes) |> softmax_sum'), (m) =>
+      m.call({ shape, values }),
+    );
+    expect(result.output.shape).toEqual([2, 4]);
+    // A softmax at every one of 5 steps.
+    expect(result.output.values.slice(0, 4).reduce((a, b) => a + b)).toBeCloseTo(5, 4);
+    expect([...result.firingRates.keys()]).toEqual(['radlif']);
+    expect(result.firingRates.get('radlif')).toHaveLength(8);
+  });
+
+  it('gives a sequence without a pool', async () => {
+    const result = await withModel(spec('input |> LIF(classes)'), (m) => m.call({ shape, values }));
+    expect(result.output.shape).toEqual([2, 5, 4]);
+    expect(result.output.values.every((v) => v === 0 || v === 1)).toBe(true);
+    expect(result.scores.shape).toEqual([2, 4]);
+  });
+
+  it('takes a tfjs tensor, and the same weights give the same answer', async () => {
+    const model = 'input |> adLIF(8) |> LI(classes) |> mean';
+    const [parameters, first] = await withModel(spec(model), async (m) => [
+      await m.parameters(),
+      await m.call({ shape, values }),
+    ]);
+    const second = await withModel({ ...spec(model), seed: 9 }, async (m) => {
+      m.load(parameters);
+      return m.call(tf.tensor(values, shape));
+    });
+    expect(second.output.values).toEqual(first.output.values);
+  });
+
+  it('says which shape it wants', async () => {
+    await withModel(spec('input |> LIF(classes)'), async (m) => {
+      await expect(m.call({ shape: [2, 5, 4], values })).rejects.toThrow(
+        'the input must have the shape [batch, time, 3]',
+      );
+      await expect(m.call({ shape, values: [1] })).rejects.toThrow('has 30 values, but 1 were given');
+    });
+  });
+});
+
+describe('docs/library.md', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'sparchc-library-'));
+  afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+  it('compiles and runs', async () => {
+    mkdirSync(join(folder, 'node_modules'));
+    symlinkSync(resolve('.'), join(folder, 'node_modules/sparchc'));
+    symlinkSync(resolve('node_modules/@types'), join(folder, 'node_modules/@types'));
+    writeFileSync(join(folder, 'package.json'), '{ "type": "module" }');
+    const sets = ['train.epochs=1', 'data.source.train=32', 'data.source.validation=8', 'data.source.test=8'];
+    const run = await sparchc(
+      [
+        'train',
+        resolve('specs/quickstart.yaml'),
+        '--target',
+        'tfjs/wasm',
+        '--quiet',
+        ...sets.flatMap((s) => ['--set', s]),
+      ],
+      folder,
+    );
+    expect(run.code, run.stderr).toBe(0);
+    const examples = [...readFileSync('docs/library.md', 'utf8').matchAll(/^```ts\n([\s\S]*?)^```/gm)].map(
+      ([, code]) => code,
+    );
+    expect(examples).toHaveLength(2);
+    examples.forEach((code, i) => void writeFileSync(join(folder, `example${i}.ts`), code));
+    const compiler = ['--strict', '--target', 'es2022', '--module', 'nodenext', '--types', 'node', '--skipLibCheck'];
+    const files = examples.map((_, i) => `example${i}.ts`);
+    execFileSync(process.execPath, [resolve('node_modules/typescript/bin/tsc'), ...compiler, ...files], {
+      cwd: folder,
+    });
+    const printed = execFileSync(process.execPath, ['example0.js'], { cwd: folder, encoding: 'utf8' });
+    expect(printed).toContain('[ 4, 10 ]');
+    expect(printed).toContain("[ 'radlif1', 'radlif2' ]");
+    execFileSync(process.execPath, ['example1.js'], { cwd: folder });
+  });
+});
