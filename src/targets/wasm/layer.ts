@@ -6,8 +6,9 @@ import { arrayBytes, matrixRows, padded, panelsOf } from './layout.ts';
 import type { Lists, Network, Operand } from './network.ts';
 import { backwardSequences } from './neuron/backward.ts';
 import { ownOutput } from './neuron/forward.ts';
-import { type NeuronKernels, stateOf } from './neuron/neuron.ts';
+import type { NeuronKernels } from './neuron/neuron.ts';
 import { type OnceStage, onceStages } from './neuron/once.ts';
+import { stateOf } from './neuron/plan.ts';
 import type { Argument, Buffer } from './program.ts';
 
 /** One direction of a layer of neurons (or a pool): its calls and what it keeps. */

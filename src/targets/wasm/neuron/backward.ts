@@ -4,7 +4,7 @@ import { call } from '../assembler/func.ts';
 import { eachFeature, type Kernel, type Kernels, rowParams } from '../kernels/kernel.ts';
 import { dots } from '../kernels/products.ts';
 import { rowByRow, sharedParams, sharedPlaces } from './forward.ts';
-import type { NeuronPlan } from './neuron.ts';
+import type { NeuronPlan } from './plan.ts';
 import {
   BodyWriter,
   featureBytes,

@@ -5,7 +5,7 @@ import { type Kernel, type Kernels, rowParams } from '../kernels/kernel.ts';
 import { eventBytes, gather, listRowCall, spanBytes } from '../kernels/products.ts';
 import { softmaxAdjointRow, softmaxRow } from '../kernels/softmax.ts';
 import { matrixRows, padded, panelsOf } from '../layout.ts';
-import { type NeuronPlan, stateOf } from './neuron.ts';
+import { type NeuronPlan, stateOf } from './plan.ts';
 import { BodyWriter, type LoopArgs, type Place, type StepContext, type Store, writeStep } from './timeLoop.ts';
 
 type Named = Readonly<Record<string, Local>>;

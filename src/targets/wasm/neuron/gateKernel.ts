@@ -5,7 +5,7 @@ import { eventBytes, spanBytes } from '../kernels/products.ts';
 import { padded, panelsOf } from '../layout.ts';
 import { emit } from './emit.ts';
 import { sharedParams, sharedPlaces } from './forward.ts';
-import type { NeuronPlan } from './neuron.ts';
+import type { NeuronPlan } from './plan.ts';
 import { BodyWriter, type LoopArgs } from './timeLoop.ts';
 
 /** Lists the neurons of every row whose cotangents matter: those where the gate is not zero. */
