@@ -3,7 +3,8 @@ import type { Func } from './assembler/func.ts';
 
 /**
  * Elementary functions on four lanes, after S. Moshier's Cephes library (single precision). The largest relative errors
- * against float64, over the range of float32, are below 3e-7; a test holds them to it. NaN gives NaN.
+ * against float64, over the range of float32, are below 3e-7; a test holds them to it. Results below the smallest normal
+ * number may be 0. NaN gives NaN.
  */
 export type VectorFunction = (f: Func, x: Expr) => Expr;
 
