@@ -73,6 +73,7 @@ export class WasmProgram {
     this.store = this.newStore(widest);
     addDriver(this.kernels);
     this.writeAllKernels();
+    this.kernels.complete = true;
   }
 
   /** The calls for a batch of some shape. */

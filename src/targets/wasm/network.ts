@@ -73,6 +73,8 @@ interface Value {
   /** The value before a normalisation that whoever reads it applies. */
   raw: Operand | null;
   lists: Lists | null;
+  /** The value is another node's times a mask. */
+  masked: { readonly input: NodeId; readonly mask: Buffer } | null;
   /** Which elements of this value's cotangent matter; null: all. */
   gates: Lists | null;
 }
@@ -133,8 +135,13 @@ export class Network {
   /** A value as a plain array [rows, features]. */
   arrayOf(id: NodeId): Buffer {
     const value = this.valueOf(id);
-    value.array ??= value.raw ? this.materialize(id, value) : this.scatter(id, value);
+    value.array ??= this.materialize(id, value);
     return value.array;
+  }
+
+  /** A value's lists, where something asked for them. */
+  knownLists(id: NodeId): Lists | null {
+    return this.valueOf(id).lists;
   }
 
   timeOf(id: NodeId): boolean {
@@ -179,10 +186,11 @@ export class Network {
   }
 
   /** Lists the non-zeros of an array. */
-  list(name: string, array: Buffer, features: number, time: boolean): Lists {
+  list(name: string, array: Buffer, features: number, time: boolean, mask: Buffer | null = null): Lists {
     const lists = this.newLists(name, features, time);
-    this.program.call(listKernel(this.k, features), this.variant.shape.chunks, {
+    this.program.call(listKernel(this.k, features, mask !== null), this.variant.shape.chunks, {
       source: array,
+      mask: mask ?? 0,
       rows: this.rowCount(time),
       events: lists.events,
       spans: lists.spans,
@@ -266,6 +274,7 @@ export class Network {
       array: null,
       raw: null,
       lists: null,
+      masked: null,
       gates: null,
     };
     switch (node.kind) {
@@ -310,7 +319,12 @@ export class Network {
 
   private listsOf(id: NodeId): Lists {
     const value = this.valueOf(id);
-    value.lists ??= this.list(id, this.arrayOf(id), value.features, value.time);
+    const { masked } = value;
+    // Masked spikes are listed as they are multiplied; nothing else may need them as an array.
+    value.lists ??=
+      masked && !value.array
+        ? this.list(id, this.arrayOf(masked.input), value.features, value.time, masked.mask)
+        : this.list(id, this.arrayOf(id), value.features, value.time);
     return value.lists;
   }
 
@@ -371,11 +385,7 @@ export class Network {
   private dropout(node: DropoutNode): Partial<Value> {
     const input = this.valueOf(node.input);
     if (!this.variant.training) return input;
-    const { features, time } = node.type;
-    const mask = this.maskOf(node);
-    const array = this.array(`masked ${node.input}`, features, time);
-    this.combine('mask', features, time, { x: this.arrayOf(node.input), y: array, mask });
-    return { array, gates: input.gates };
+    return { masked: { input: node.input, mask: this.maskOf(node) }, gates: input.gates };
   }
 
   private readonly masks = new Map<NodeId, Buffer>();
@@ -435,6 +445,18 @@ export class Network {
   }
 
   private materialize(id: NodeId, value: Value): Buffer {
+    if (value.masked) return this.multiply(id, value);
+    return value.raw ? this.normalize(id, value) : this.scatter(id, value);
+  }
+
+  private multiply(id: NodeId, { masked, features, time }: Value): Buffer {
+    const { input, mask } = masked!;
+    const y = this.array(id, features, time);
+    this.combine('mask', features, time, { x: this.arrayOf(input), y, mask });
+    return y;
+  }
+
+  private normalize(id: NodeId, value: Value): Buffer {
     const { array, affine } = value.raw!;
     const y = this.array(id, value.features, value.time);
     const rows = { rows: this.rowCount(value.time), ...this.rows(value.time) };

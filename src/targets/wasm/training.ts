@@ -4,6 +4,7 @@ import { floatArgument } from './floats.ts';
 import { crossEntropyKernel, regularizerKernel } from './kernels/loss.ts';
 import { rowSumsKernel, totalKernel } from './kernels/norm.ts';
 import { chunksOf, clipFactorKernel, optimizerKernel, squaresKernel } from './kernels/optimizer.ts';
+import { listSumsKernel } from './kernels/products.ts';
 import { arrayBytes, padded, panelsOf } from './layout.ts';
 import type { Network } from './network.ts';
 import type { Buffer, Run } from './program.ts';
@@ -39,13 +40,14 @@ function firingRates(network: Network, output: NodeId, features: number): Buffer
   const { chunks } = variant.shape;
   const parts = program.buffer(`rates of ${output}`, arrayBytes(chunks, features));
   const total = program.output(program.buffer(`rates of ${output}`, padded(features) * 4));
-  program.call(rowSumsKernel(k, features), chunks * panelsOf(features).count, {
-    x: network.arrayOf(output),
-    rows: network.rowCount(true),
-    parts,
-    lengths: network.lengths,
-    ...network.rows(true),
-  });
+  const rows = { parts, lengths: network.lengths, ...network.rows(true) };
+  const lists = network.knownLists(output);
+  if (lists) program.call(listSumsKernel(k, features), chunks, { ...lists, ...rows });
+  else {
+    const x = network.arrayOf(output);
+    const items = chunks * panelsOf(features).count;
+    program.call(rowSumsKernel(k, features), items, { x, rows: network.rowCount(true), ...rows });
+  }
   program.call(totalKernel(k, features), 1, {
     parts,
     chunks,

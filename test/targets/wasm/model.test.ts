@@ -115,7 +115,7 @@ it('changes nothing in evaluation', async () => {
 
 it('draws the initial states that every target draws', async () => {
   const define =
-    "neuron Keep { input I\n state x = uniform(-0.3, 0.77), y = uniform(0, 1)\n x' = x + 0 * I\n y' = y\n output x' }";
+    "neuron Keep { input I\n state x = uniform(-0.3, 0.77), y = uniform(0, 1)\n x' = x\n y' = y\n output select(I > 1e30, 0, x) }";
   const graph = graphOf([{ name: 'h', type: 'Keep', size: 37, from: ['input'], bidirectional: true, norm: 'none' }], {
     classes: 74,
     define,

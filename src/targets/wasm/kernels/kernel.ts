@@ -15,6 +15,8 @@ type Args<P extends string> = Readonly<Record<P, Local>>;
 /** All kernels of a model, each generated once for the sizes it is needed for. */
 export class Kernels {
   readonly module = new Module();
+  /** Set when the module is assembled: what is written later would be missing in it. */
+  complete = false;
   private readonly kernels = new Map<string, Kernel>();
   private readonly helpers = new Map<string, Func>();
 
@@ -25,6 +27,7 @@ export class Kernels {
   ): Kernel {
     const known = this.kernels.get(name);
     if (known) return known;
+    if (this.complete) throw new Error(`the kernel ${name} was not foreseen`);
     const func = this.module.func(name, [
       { name: 'item', type: 'i32' },
       { name: 'args', type: 'i32' },

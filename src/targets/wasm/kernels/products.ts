@@ -1,5 +1,6 @@
 import {
   add,
+  addF,
   and,
   blend,
   choose,
@@ -7,17 +8,20 @@ import {
   divU,
   type Expr,
   eq,
+  ge,
   type I32,
   i32,
   type Local,
   lane,
   lanesI32,
+  loadF32,
   loadI32,
   loadSplat,
   loadV,
   lt,
   minU,
   mul,
+  mulF,
   or,
   shrU,
   shuffle,
@@ -51,22 +55,28 @@ import {
 export const eventBytes = 8;
 export const spanBytes = 16;
 
-/** Lists the non-zero numbers of a row from address `out` on; gives the end of the list. */
-function listRow(k: Kernels, features: number): Func {
+/**
+ * Lists the non-zero numbers of a row from address `out` on; gives the end of the list. Where `masked`, the numbers are
+ * products with those of an array `distance` bytes further.
+ */
+function listRow(k: Kernels, features: number, masked = false): Func {
   const { full, tail } = panelsOf(features);
   return k.helper(
-    `list_${features}`,
-    ['source', 'rows', 'row', 'out', 'span'],
+    `list${masked ? 'Masked' : ''}_${features}`,
+    ['source', 'rows', 'row', 'out', 'span', ...(masked ? ['distance'] : [])],
     (f) => {
-      const [source, rows, row, out, span] = f.parameters;
+      const [source, rows, row, out, span, distance] = f.parameters;
       f.do(storeI32(span, out));
       const vectors = (address: Local, feature: Local, end: Local) =>
         f.while(lt(feature, end), () => {
-          const bits = f.let('bits', v.bitmask(v.ne(loadV(address), splat(0))));
+          const x = masked ? v.mul(loadV(address), loadV(add(address, distance))) : loadV(address);
+          const bits = f.let('bits', v.bitmask(v.ne(x, splat(0))));
           f.while(bits, () => {
             const k = f.let('k', ctz(bits));
             f.do(storeI32(out, add(feature, k)));
-            f.do(storeI32(out, loadI32(add(address, mul(k, 4))), 4));
+            const at = f.let('at', add(address, mul(k, 4)));
+            const value = masked ? mulF(loadF32(at), loadF32(add(at, distance))) : loadF32(at);
+            f.do(storeF32(out, value, 4));
             f.set(out, add(out, eventBytes));
             f.set(bits, and(bits, sub(bits, 1)));
           });
@@ -101,12 +111,35 @@ export const listRowCall = (k: Kernels, features: number, args: readonly I32[]):
   call(listRow(k, features), args);
 
 /** Lists all rows of an array; each chunk of samples has its own stretch of `events`. */
-export function listKernel(k: Kernels, features: number): Kernel {
-  const list = listRow(k, features);
-  return k.kernel(`lists_${features}`, ['source', 'rows', 'events', 'spans', ...rowParams], (f, item, a) => {
+export function listKernel(k: Kernels, features: number, masked: boolean): Kernel {
+  const list = listRow(k, features, masked);
+  const params = ['source', 'mask', 'rows', 'events', 'spans', ...rowParams] as const;
+  return k.kernel(`lists${masked ? 'Masked' : ''}_${features}`, params, (f, item, a) => {
+    const distance = f.let('distance', sub(a.mask, a.source));
     const out = f.let('out', add(a.events, mul(item, mul(mul(a.group, a.T), padded(features) * eventBytes))));
     eachStep(f, a, item, (row) => {
-      f.set(out, call(list, [a.source, a.rows, row, out, add(a.spans, mul(row, spanBytes))]));
+      const span = add(a.spans, mul(row, spanBytes));
+      f.set(out, call(list, [a.source, a.rows, row, out, span, ...(masked ? [distance] : [])]));
+    });
+  });
+}
+
+/** Sums over the listed rows of a chunk, of valid steps only where `lengths` is not 0. */
+export function listSumsKernel(k: Kernels, features: number): Kernel {
+  const params = ['spans', 'parts', 'lengths', ...rowParams] as const;
+  return k.kernel(`listSums_${features}`, params, (f, item, a) => {
+    const parts = f.let('sums', add(a.parts, mul(item, padded(features) * 4)));
+    f.do(zeroFill(parts, i32(padded(features) * 4)));
+    eachStep(f, a, item, (row, b, t) => {
+      const span = f.let('span', add(a.spans, mul(row, spanBytes)));
+      const event = f.let('event', loadI32(span));
+      const end = f.let('end', loadI32(span, 4));
+      f.if(a.lengths, () => f.if(ge(t, loadI32(add(a.lengths, mul(b, 4)))), () => f.set(end, event)));
+      f.while(lt(event, end), () => {
+        const at = f.let('at', add(parts, mul(loadI32(event), 4)));
+        f.do(storeF32(at, addF(loadF32(at), loadF32(event, 4))));
+        f.set(event, add(event, eventBytes));
+      });
     });
   });
 }
