@@ -96,7 +96,8 @@ function batchnorm(network: Network, node: ProjectionNode, norm: Batchnorm, x: B
   const items = chunks * panelsOf(features).count;
   program.call(statisticsKernel(k, features), items, { x, parts, lengths, counts, ...rows });
   const total = (run: Run) => (time ? run.validSteps : B);
-  const unbiased = (run: Run) => (norm.rowFactor * total(run)) / (norm.rowFactor * total(run) - 1);
+  // Of one row, the variance is 0 whatever it is divided by.
+  const unbiased = (run: Run) => (norm.rowFactor * total(run)) / Math.max(1, norm.rowFactor * total(run) - 1);
   program.call(batchnormKernel(k, features), 1, {
     ...own,
     ...coefficients,
