@@ -132,6 +132,7 @@ function stepSpan(spec: MapTree, step: number): Span | undefined {
 
 function hashOf(experiment: Experiment): string {
   const { source } = experiment.data;
+  const { train } = experiment;
   const params = Object.entries(source.params).map(([key, value]) => [
     key,
     typeof value === 'string' ? basename(value) : value,
@@ -139,6 +140,7 @@ function hashOf(experiment: Experiment): string {
   const portable = {
     ...experiment,
     data: { ...experiment.data, source: { ...source, params: Object.fromEntries(params) } },
+    train: { ...train, init: train.init && basename(train.init) },
   };
   return createHash('sha256').update(printResolved(portable)).digest('hex');
 }

@@ -12,6 +12,7 @@ import { evaluateSplit } from '../train/loop.ts';
 import type { BatchResult, SplitMetrics } from '../train/metrics.ts';
 import { loadTrainedModel, spikingLayers } from '../train/run.ts';
 import { RunFolder } from '../train/runFolder.ts';
+import { dataNotices } from './dataNotices.ts';
 import { interruptible } from './interrupt.ts';
 import { type OutputOptions, type SpecOptions, withOutput, withSet, withTarget } from './options.ts';
 import { Output } from './output.ts';
@@ -120,10 +121,13 @@ async function evaluateOn(model: Scorer, spec: Compiled, split: SplitName, outpu
   const observer = progressReporter(output, { epochs: 0, layers });
   try {
     for (const warning of data.warnings) output.warn(`warning: ${warning}`);
-    return await interruptible(
+    const metrics = await interruptible(
       () => {},
       (signal) => evaluateSplit({ model, layers, data, observer, signal }, split),
     );
+    observer.close();
+    for (const line of dataNotices(data.counters)) output.warn(`warning: ${line}`);
+    return metrics;
   } finally {
     observer.close();
     await data.close();

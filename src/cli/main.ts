@@ -7,6 +7,7 @@ import { emitCommand } from './emit.ts';
 import { exitCodeOf, reportError } from './errors.ts';
 import { evalCommand } from './eval.ts';
 import { exportCommand } from './export.ts';
+import { importCommand } from './import.ts';
 import { initCommand } from './init.ts';
 import { trainCommand } from './train.ts';
 
@@ -35,6 +36,7 @@ const commands = [
   trainCommand(),
   evalCommand(),
   exportCommand(),
+  importCommand(),
   checkCommand(),
   emitCommand(),
   initCommand(),

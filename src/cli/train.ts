@@ -6,11 +6,13 @@ import { exportOnnx } from '../targets/onnx/export.ts';
 import { selectTarget } from '../targets/select.ts';
 import type { Tensors } from '../targets/target.ts';
 import { Interrupted } from '../train/loop.ts';
+import { type Pretrained, readPretrained } from '../train/pretrained.ts';
 import { checkpointToResume, spikingLayers, trainableParameters, trainRun } from '../train/run.ts';
 import { RunFolder, type RunResult, requireNewFolder } from '../train/runFolder.ts';
 import { requireSameRun } from '../train/specChanges.ts';
 import type { TrainingState } from '../train/state.ts';
 import { sparchcVersion } from '../train/versions.ts';
+import { dataNotices } from './dataNotices.ts';
 import { interruptible } from './interrupt.ts';
 import { type OutputOptions, type SpecOptions, withOutput, withSet, withTarget } from './options.ts';
 import { Output } from './output.ts';
@@ -40,6 +42,7 @@ Examples:
   sparchc train my.yaml --out runs/second --set seed=2 --set train.epochs=50
   sparchc train my.yaml --resume                            after Ctrl-C, a crash or a reboot
   sparchc train my.yaml --resume --set train.epochs=100     a finished run, longer
+  sparchc train my.yaml --out runs/tuned --set train.init=runs/first --set model.layers.h1.freeze=true
   sparchc train my.yaml --json > result.json
 
 The run folder holds spec.resolved.yaml, metrics.jsonl, checkpoints/{last,best}.safetensors, result.json, model.onnx.
@@ -53,6 +56,8 @@ async function trainSpec(path: string, options: TrainOptions): Promise<void> {
   const folder = new RunFolder(options.out ?? join('runs', experiment.name));
   await (options.resume ? requireSameRun(folder, spec.resolvedYaml) : requireNewFolder(folder));
   const checkpoint = options.resume ? await checkpointToResume(folder, graph) : null;
+  const { init } = experiment.train;
+  const pretrained = init !== null && checkpoint === null ? await readPretrained(init, graph) : null;
   const { target, reason } = await selectTarget(options.target ?? checkpoint?.info.target ?? 'auto');
 
   const { batch } = experiment.train;
@@ -61,6 +66,7 @@ async function trainSpec(path: string, options: TrainOptions): Promise<void> {
   try {
     for (const warning of data.warnings) output.warn(`warning: ${warning}`);
     output.say(introduction(spec, reason, data.splits));
+    if (pretrained) output.say(pretrainedStart(pretrained));
     if (checkpoint) output.say(resumption(checkpoint.info.state, experiment.train.epochs));
     output.say('');
     const exportModel = (weights: Tensors) => exportOnnx(graph, weights, exportOptions(spec));
@@ -69,10 +75,20 @@ async function trainSpec(path: string, options: TrainOptions): Promise<void> {
       output.warn('finishing this batch and saving it; Ctrl-C again ends at once');
     };
     const result = await interruptible(notice, (signal) =>
-      trainRun({ spec, folder, target, data, checkpoint, observer, signal, exportModel }),
+      trainRun({
+        spec,
+        folder,
+        target,
+        data,
+        checkpoint,
+        pretrained: pretrained?.weights ?? null,
+        observer,
+        signal,
+        exportModel,
+      }),
     );
     observer.close();
-    for (const line of droppedEvents(data.counters)) output.warn(`warning: ${line}`);
+    for (const line of dataNotices(data.counters)) output.warn(`warning: ${line}`);
     output.say(summary(result, folder));
     output.document({ ...result, run: folder.path });
   } catch (error) {
@@ -99,20 +115,15 @@ function introduction({ experiment, graph }: Compiled, reason: string, sizes: Si
   ].join('\n');
 }
 
+function pretrainedStart({ path, loaded, fresh }: Pretrained): string {
+  const drawn = fresh.map(({ layer, why }) => `\n          ${layer} starts fresh: ${why}`);
+  return `init      ${loaded.join(', ')} from ${path}${drawn.join('')}`;
+}
+
 function resumption({ epoch, batch }: TrainingState, epochs: number): string {
   if (epoch > epochs)
     return 'resuming  all epochs are trained, so only the test is run; give more with --set train.epochs=N';
   return `resuming  epoch ${epoch}${batch > 0 ? ` after batch ${batch}` : ''}`;
-}
-
-/** Events outside of the binning window are left out, as sparch does; nobody should have to guess how many. */
-function droppedEvents(counters: Readonly<Record<string, { readonly events: number; readonly dropped: number }>>) {
-  return Object.entries(counters)
-    .filter(([, { dropped }]) => dropped > 0)
-    .map(([split, { events, dropped }]) => {
-      const share = percent(dropped / (events + dropped));
-      return `${share} of the ${split} split's events lay outside of the time window and were left out`;
-    });
 }
 
 function summary(result: RunResult, folder: RunFolder): string {

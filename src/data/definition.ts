@@ -1,12 +1,16 @@
 import type { AnyParams, Definition, ParamSpecs, Params } from '../definitions/params.ts';
 import type { ValueSet } from '../ir/step.ts';
+import type { Stream } from '../random/stream.ts';
 
 /** What flows between the steps of a data pipeline, as far as it is known without opening any file. */
 export interface DataShape {
-  /** `spikes`: events in continuous time; `steps`: a sequence of feature vectors (sparse or dense). */
-  readonly kind: 'spikes' | 'steps';
+  /** `spikes`: events in continuous time; `waveform`: sound; `steps`: a sequence of feature vectors (sparse or dense). */
+  readonly kind: 'spikes' | 'waveform' | 'steps';
+  /** Units that spike, or features of a time step; 1 for a waveform. */
   readonly features: number;
   readonly classes: number;
+  /** Waveforms only: samples per second, or null where the files tell. */
+  readonly rate?: number | null;
   /** Steps only: what values a feature takes. */
   readonly set?: ValueSet;
   /** Steps only: fixed number of time steps, or null where it varies. */
@@ -34,7 +38,32 @@ export interface EventStepsSample {
   readonly dropped: number;
 }
 
-export type Sample = SpikeSample | EventStepsSample;
+/** One recording, mono. */
+export interface WaveformSample {
+  readonly kind: 'waveform';
+  /** In [-1, 1). */
+  readonly samples: Float32Array;
+  /** Samples per second. */
+  readonly rate: number;
+}
+
+/** One sequence of real-valued feature vectors, [steps, features] row-major. */
+export interface FeaturesSample {
+  readonly kind: 'features';
+  readonly steps: number;
+  readonly values: Float32Array;
+}
+
+/** A sample that cannot be used. It is skipped and reported, or ends the run where the dataset is `strict`. */
+export interface UnusableSample {
+  readonly kind: 'unusable';
+  /** What is wrong with it, to follow its name: `is truncated: ...`. */
+  readonly reason: string;
+}
+
+export type Sample = SpikeSample | EventStepsSample | WaveformSample | FeaturesSample | UnusableSample;
+
+export type SampleOf<K extends Sample['kind']> = Extract<Sample, { kind: K }>;
 
 export type SplitName = 'train' | 'validation' | 'test';
 
@@ -42,6 +71,12 @@ export type SplitName = 'train' | 'validation' | 'test';
 export interface OpenDataset {
   /** The dataset's own splits; `validation` only where it has one. */
   readonly splits: Readonly<Partial<Record<SplitName, DatasetSplit>>>;
+  /** Names of the classes, in the order of their indices, where they have any. */
+  readonly classNames?: readonly string[];
+  /** Sentences for the user. */
+  readonly warnings?: readonly string[];
+  /** A sample that cannot be used ends the run. */
+  readonly strict?: boolean;
   close(): void;
 }
 
@@ -50,6 +85,8 @@ export interface DatasetSplit {
   readonly labels: Int32Array;
   /** Who speaks each sample, where the dataset knows. */
   readonly speakers: Int32Array | null;
+  /** What a message calls a sample, such as its file; `sample 7` where absent. */
+  nameOf?(index: number): string;
   /** Samples by index, in the order asked for. */
   read(indices: readonly number[]): Promise<Sample[]> | Sample[];
 }
@@ -60,11 +97,25 @@ export interface DatasetDefinition extends Definition {
   open(params: AnyParams): Promise<OpenDataset>;
 }
 
-export interface TransformDefinition extends Definition {
+interface Shaping<P> {
   /** The shape after the transform, or what is wrong with the one before: one sentence that says what would be right. */
-  infer(input: DataShape, params: AnyParams): DataShape | { readonly error: string };
-  apply(sample: Sample, params: AnyParams): Sample;
+  infer(input: DataShape, params: P): DataShape | { readonly error: string };
 }
+
+interface FixedTransform<P> extends Shaping<P> {
+  readonly augments?: false;
+  apply(sample: Sample, params: P): Sample;
+}
+
+/** A random transform of the samples that a model is trained on, and of them alone. */
+interface Augmentation<P> extends Shaping<P> {
+  readonly augments: true;
+  /** All draws come from `stream`, which belongs to (seed, transform, epoch, sample). */
+  apply(sample: Sample, params: P, stream: Stream): Sample;
+}
+
+export type TransformDefinition = Definition & FixedTransform<AnyParams>;
+export type AugmentationDefinition = Definition & Augmentation<AnyParams>;
 
 /** Checks a dataset's parameters' types where it is defined; forgets them for the registry. */
 export function defineDataset<const S extends ParamSpecs>(definition: {
@@ -77,12 +128,14 @@ export function defineDataset<const S extends ParamSpecs>(definition: {
   return definition as unknown as DatasetDefinition;
 }
 
-export function defineTransform<const S extends ParamSpecs>(definition: {
-  readonly name: string;
-  readonly description: string;
-  readonly params: S;
-  infer(input: DataShape, params: Params<S>): DataShape | { readonly error: string };
-  apply(sample: Sample, params: Params<S>): Sample;
-}): TransformDefinition {
+export function defineTransform<const S extends ParamSpecs>(
+  definition: Definition & { readonly params: S } & FixedTransform<Params<S>>,
+): TransformDefinition {
   return definition as unknown as TransformDefinition;
+}
+
+export function defineAugmentation<const S extends ParamSpecs>(
+  definition: Definition & { readonly params: S } & Omit<Augmentation<Params<S>>, 'augments'>,
+): AugmentationDefinition {
+  return { ...definition, augments: true } as unknown as AugmentationDefinition;
 }

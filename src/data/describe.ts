@@ -32,14 +32,15 @@ export function describePipeline(config: DataConfig): PipelineInfo | PipelineErr
     shape = next;
   }
   if ('error' in shape) return { ...shape, step: 0 };
-  if (shape.kind === 'spikes') {
-    const error =
-      'the data ends as spikes in continuous time, but a network needs time steps; add bin(steps=100, window=1.4s)';
-    return { error, step: config.transforms.length };
-  }
+  if (shape.kind !== 'steps') return { error: noSteps[shape.kind], step: config.transforms.length };
   const { features, classes, set = 'real', steps = null, stepDuration = null } = shape;
   return { features, classes, set, steps, stepDuration };
 }
+
+const noSteps = {
+  spikes: 'the data ends as spikes in continuous time, but a network needs time steps; add bin(steps=100, window=1.4s)',
+  waveform: 'the data ends as recordings, but a network needs time steps; add fbank(mels=40)',
+} as const;
 
 type Described = DataShape | { readonly error: string };
 

@@ -1,10 +1,12 @@
 import { UserError } from '../diagnostics/diagnostic.ts';
 import type { Batch } from './batch.ts';
-import { collate, epochOrder } from './batching.ts';
+import { collate, epochOrder, type StepsSample } from './batching.ts';
 import type { DataConfig } from './config.ts';
-import type { EventStepsSample, OpenDataset, Sample, SplitName } from './definition.ts';
+import type { DatasetSplit, OpenDataset, Sample, SplitName } from './definition.ts';
 import { describePipeline, type PipelineInfo } from './describe.ts';
-import { datasetByName, transformByName, validationByName } from './registry.ts';
+import { datasetByName, lookUp, validationByName } from './registry.ts';
+import { SampleCache } from './sampleCache.ts';
+import { sampleTransforms } from './sampleTransform.ts';
 import type { Selection, SplitPlan } from './validation.ts';
 
 export interface SplitInfo {
@@ -26,6 +28,8 @@ export interface EpochRequest {
   readonly split: SplitName;
   readonly epoch: number;
   readonly shuffle: boolean;
+  /** The samples are to train on: random transforms apply. */
+  readonly augment?: boolean;
   /** The first batch. */
   readonly from: number;
 }
@@ -35,6 +39,8 @@ export interface LoadedBatch {
   /** Spikes in the batch, and those that transforms left out of it. */
   readonly events: number;
   readonly dropped: number;
+  /** Samples that could not be used, each a clause: which one and why. */
+  readonly skipped: readonly string[];
 }
 
 /** Reads, transforms and batches samples in the thread that calls it. */
@@ -70,22 +76,34 @@ function createLoader(
   dataset: OpenDataset,
   plan: SplitPlan,
 ): Loader {
-  const transforms = config.transforms.map((call) => {
-    const transform = lookUp(transformByName, call.type);
-    return (sample: Sample) => transform.apply(sample, call.params);
-  });
+  const transforms = sampleTransforms(config.transforms, options.seed);
+  const cache = new SampleCache();
 
-  const load = async (selection: Selection, positions: Int32Array): Promise<LoadedBatch> => {
+  /** Samples by index as they are before the first random transform. */
+  const prepare = async (split: SplitName, indices: readonly number[]): Promise<Sample[]> => {
+    const keyOf = (index: number) => `${split} ${index}`;
+    const found = indices.map((index) => cache.get(keyOf(index)));
+    const missing = indices.filter((_, i) => !found[i]);
+    const read = missing.length > 0 ? await dataset.splits[split]!.read(missing) : [];
+    const made = read.map(transforms.fixed);
+    for (const [i, sample] of made.entries()) cache.add(keyOf(missing[i]), sample);
+    const next = made.values();
+    return found.map((sample) => sample ?? (next.next().value as Sample));
+  };
+
+  const load = async (request: EpochRequest, positions: Int32Array): Promise<LoadedBatch> => {
+    const { split, epoch, augment = false } = request;
+    const selection = plan.splits[split];
     const source = dataset.splits[selection.split]!;
-    const indices = positions.map((position) => selection.indices[position]);
-    const read = await source.read(Array.from(indices));
-    const samples = read.map((sample) =>
-      transforms.reduce((value, transform) => transform(value), sample),
-    ) as EventStepsSample[];
-    const labels = indices.map((index) => source.labels[index]);
+    const indices = Array.from(positions, (position) => selection.indices[position]);
+    const prepared = await prepare(selection.split, indices);
+    const samples = prepared.map((sample, i) => transforms.random(sample, { epoch, augment, sample: indices[i] }));
+    const { usable, kept, skipped } = sortOut(samples, indices, source, dataset.strict ?? false);
+    const labels = Int32Array.from(kept, (index) => source.labels[index]);
     return {
-      batch: collate(samples, pipeline.features, labels, indices),
-      ...countSpikes(samples),
+      batch: collate(usable, pipeline.features, labels, Int32Array.from(kept), config.padding),
+      ...countSpikes(usable),
+      skipped,
     };
   };
 
@@ -100,37 +118,75 @@ function createLoader(
     test: infoOf(plan.splits.test),
   };
 
+  const warnings = [
+    ...(dataset.warnings ?? []),
+    ...plan.warnings,
+    ...untrainedClasses(splits.train, dataset.classNames),
+  ];
+
   return {
-    info: { pipeline, splits, warnings: [...plan.warnings, ...untrainedClasses(splits.train)] },
-    async *batches({ split, epoch, shuffle, from }) {
-      const selection = plan.splits[split];
-      const order = epochOrder(selection.indices.length, options.seed, epoch, shuffle);
+    info: { pipeline, splits, warnings },
+    async *batches(request) {
+      const { split, epoch, shuffle, from } = request;
+      const order = epochOrder(plan.splits[split].indices.length, options.seed, epoch, shuffle);
       for (let start = from * options.batch; start < order.length; start += options.batch) {
-        yield load(selection, order.subarray(start, start + options.batch));
+        yield load(request, order.subarray(start, start + options.batch));
       }
     },
     close: () => dataset.close(),
   };
 }
 
-function countSpikes(samples: readonly EventStepsSample[]): { events: number; dropped: number } {
+interface Sorted {
+  readonly usable: readonly StepsSample[];
+  /** Their indices. */
+  readonly kept: readonly number[];
+  readonly skipped: readonly string[];
+}
+
+/**
+ * Leaves out the samples that cannot be used.
+ *
+ * @throws UserError SP722 there are some and the dataset is strict, SP723 there are no others.
+ */
+function sortOut(
+  samples: readonly Sample[],
+  indices: readonly number[],
+  source: DatasetSplit,
+  strict: boolean,
+): Sorted {
+  const usable: StepsSample[] = [];
+  const kept: number[] = [];
+  const skipped: string[] = [];
+  for (const [i, sample] of samples.entries()) {
+    if (sample.kind === 'unusable') {
+      skipped.push(`${source.nameOf?.(indices[i]) ?? `sample ${indices[i]}`} ${sample.reason}`);
+    } else {
+      usable.push(sample as StepsSample);
+      kept.push(indices[i]);
+    }
+  }
+  if (strict && skipped.length > 0) {
+    throw new UserError('SP722', `${skipped[0]}; mend or remove it, or leave out "strict" to skip such samples`);
+  }
+  if (usable.length === 0) {
+    throw new UserError('SP723', `none of the ${samples.length} samples of a batch can be used; ${skipped[0]}`);
+  }
+  return { usable, kept, skipped };
+}
+
+function countSpikes(samples: readonly StepsSample[]): { events: number; dropped: number } {
   let events = 0;
   let dropped = 0;
   for (const sample of samples) {
+    if (sample.kind !== 'eventSteps') continue;
     dropped += sample.dropped;
     for (let k = 0; k < sample.counts.length; k++) events += sample.counts[k];
   }
   return { events, dropped };
 }
 
-function untrainedClasses(train: SplitInfo): string[] {
-  const missing = train.classCounts.flatMap((count, label) => (count === 0 ? [label] : []));
+function untrainedClasses(train: SplitInfo, names: readonly string[] | undefined): string[] {
+  const missing = train.classCounts.flatMap((count, label) => (count === 0 ? [names?.[label] ?? label] : []));
   return missing.length > 0 ? [`the training split has no samples of class ${missing.join(', ')}`] : [];
-}
-
-/** Specs are checked before data is opened, so an unknown name is a mistake of the caller. */
-function lookUp<T>(byName: (name: string) => T | undefined, name: string): T {
-  const found = byName(name);
-  if (!found) throw new Error(`nothing in the data registry is called "${name}"`);
-  return found;
 }

@@ -32,6 +32,8 @@ export interface EpochOptions {
   /** Keys the shuffle. */
   readonly epoch?: number;
   readonly shuffle?: boolean;
+  /** The samples are to train on: random transforms apply, keyed by (seed, epoch, sample). */
+  readonly augment?: boolean;
   /** Index of the first batch: from k on, an epoch gives the same batches as without `from`. */
   readonly from?: number;
 }
@@ -43,6 +45,8 @@ export interface SplitCounters {
   readonly events: number;
   /** Spikes that transforms left out, such as those outside of the window of `bin`. */
   readonly dropped: number;
+  /** Samples that could not be used, each once: which one and why. */
+  readonly skipped: readonly string[];
 }
 
 export interface DataPipeline {
@@ -79,8 +83,8 @@ export async function openPipeline(config: DataConfig, options: PipelineOptions)
     splits,
     warnings,
     counters,
-    batches: (split, { epoch: number = 0, shuffle = false, from = 0 } = {}) => ({
-      [Symbol.asyncIterator]: () => epoch({ split, epoch: number, shuffle, from }),
+    batches: (split, { epoch: number = 0, shuffle = false, augment = false, from = 0 } = {}) => ({
+      [Symbol.asyncIterator]: () => epoch({ split, epoch: number, shuffle, augment, from }),
     }),
     close: () => worker.close(),
   };
@@ -195,12 +199,20 @@ function workerFile(): URL {
   return here.endsWith('.ts') ? new URL('../../dist/data/worker.js', here) : new URL('./worker.js', here);
 }
 
-function newCounters(): { samples: number; events: number; dropped: number } {
-  return { samples: 0, events: 0, dropped: 0 };
+interface Counters extends SplitCounters {
+  samples: number;
+  events: number;
+  dropped: number;
+  readonly skipped: string[];
 }
 
-function count(counters: ReturnType<typeof newCounters>, { batch, events, dropped }: LoadedBatch): void {
+function newCounters(): Counters {
+  return { samples: 0, events: 0, dropped: 0, skipped: [] };
+}
+
+function count(counters: Counters, { batch, events, dropped, skipped }: LoadedBatch): void {
   counters.samples += batch.size;
   counters.events += events;
   counters.dropped += dropped;
+  for (const sample of skipped) if (!counters.skipped.includes(sample)) counters.skipped.push(sample);
 }

@@ -2,6 +2,7 @@ import type { AnyParams, Definition, ParamSpecs, Params } from '../definitions/p
 import { UserError } from '../diagnostics/diagnostic.ts';
 import { Stream } from '../random/stream.ts';
 import type { DatasetSplit, OpenDataset, SplitName } from './definition.ts';
+import { chooseShare, chooseSpeakers } from './holdOut.ts';
 
 /** Samples of one of the dataset's own splits. */
 export interface Selection {
@@ -108,7 +109,7 @@ export const auto = defineValidation({
 });
 
 function heldOutSpeakers(speakerOf: Int32Array, count: number | null, seed: number): (index: number) => boolean {
-  const known = [...new Set(speakerOf)].sort((a, b) => a - b);
+  const known = [...new Set(speakerOf)];
   const wanted = count ?? Math.max(1, Math.round(SPEAKER_SHARE * known.length));
   if (wanted >= known.length) {
     const most = known.length - 1;
@@ -118,20 +119,12 @@ function heldOutSpeakers(speakerOf: Int32Array, count: number | null, seed: numb
         : 'validation cannot hold out the only training speaker; use fraction(share=0.1) instead';
     throw new UserError('SP711', message);
   }
-  const order = new Stream(seed, 'validation', 'speakers').permutation(known.length);
-  const chosen = new Set(Array.from(order.subarray(0, wanted), (i) => known[i]));
+  const chosen = chooseSpeakers(known, wanted, new Stream(seed, 'validation', 'speakers'));
   return (index) => chosen.has(speakerOf[index]);
 }
 
-/** Rounds within each class, but leaves at least one sample of it on either side. */
 function heldOutFraction(labels: Int32Array, share: number, seed: number): (index: number) => boolean {
-  const held = new Set<number>();
-  for (const label of new Set(labels)) {
-    const members = Array.from(labels.keys()).filter((index) => labels[index] === label);
-    const count = Math.min(members.length - 1, Math.max(1, Math.round(share * members.length)));
-    const order = new Stream(seed, 'validation', 'fraction', label).permutation(members.length);
-    for (const i of order.subarray(0, count)) held.add(members[i]);
-  }
+  const held = chooseShare(labels, share, (label) => new Stream(seed, 'validation', 'fraction', label));
   if (held.size === 0) {
     throw new UserError(
       'SP712',

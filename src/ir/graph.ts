@@ -111,6 +111,8 @@ export interface Parameter {
   readonly initializer: Initializer;
   /** False for buffers (running statistics, initial states for evaluation) and frozen parameters. */
   readonly trainable: boolean;
+  /** What the learning rate is multiplied by for this parameter (`lr_scale` of its layer); 1 where absent. */
+  readonly learningRateScale?: number;
 }
 
 export interface FiringRateRegularizer {

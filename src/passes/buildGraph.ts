@@ -111,6 +111,7 @@ class GraphLowering {
     const inputs = layer.from.map((name) => this.outputs.get(name) ?? null);
     if (inputs.includes(null)) return null;
     const sources = inputs as GraphNode[];
+    if (layer.type === 'merge' || this.context.library.pools.has(layer.type)) this.rejectTraining(layer);
     if (layer.type === 'merge') return this.merge(layer, sources);
     if (layer.type === 'dense') return this.dense(layer, sources[0]);
     if (!step) return null;
@@ -290,7 +291,9 @@ class GraphLowering {
     initializer: Initializer,
     trainable = true,
   ): string {
-    this.parameters.push({ key, layer: layer.name, role, shape, initializer, trainable });
+    const scale = layer.lrScale === 1 ? {} : { learningRateScale: layer.lrScale };
+    const trained = trainable && !layer.freeze;
+    this.parameters.push({ key, layer: layer.name, role, shape, initializer, trainable: trained, ...scale });
     return key;
   }
 
@@ -352,6 +355,18 @@ class GraphLowering {
   private rejectConsts(layer: LayerConfig, what: string): void {
     for (const name of Object.keys(layer.consts)) {
       this.reporter.error('SP421', `${what} has no option "${name}"; remove it`, layer.spanOf(name));
+    }
+  }
+
+  private rejectTraining(layer: LayerConfig): void {
+    const given = [layer.freeze && 'freeze', layer.lrScale !== 1 && 'lr_scale'].filter((key) => key !== false);
+    for (const key of given) {
+      this.fail(
+        'SP453',
+        `"${layer.type}" has no parameters to train, so "${key}" means nothing; remove it`,
+        layer,
+        key,
+      );
     }
   }
 

@@ -20,6 +20,10 @@ export interface LayerConfig {
   readonly bidirectional: boolean;
   readonly surrogate: SurrogateCall | null;
   readonly operation: 'add' | 'concat' | null;
+  /** Its parameters are not trained. */
+  readonly freeze: boolean;
+  /** What the learning rate is multiplied by for its parameters. */
+  readonly lrScale: number;
   /** Everything else that was set: constants of the neuron. */
   readonly consts: Readonly<Record<string, number>>;
   /** Where a field (or, without a name, the layer) is written. */
@@ -36,6 +40,8 @@ export function layerConfig(given: Pick<LayerConfig, 'name' | 'type' | 'from'> &
     bidirectional: false,
     surrogate: null,
     operation: null,
+    freeze: false,
+    lrScale: 1,
     consts: {},
     spanOf: () => undefined,
     ...given,

@@ -20,6 +20,7 @@ export function printResolved(experiment: Experiment): string {
       source: plainCall(data.source),
       transforms: data.transforms.map(plainCall),
       validation: plainCall(data.validation),
+      padding: data.padding,
     },
     model: { layers: model.layers.map(plainLayer) },
     train: {
@@ -29,6 +30,8 @@ export function printResolved(experiment: Experiment): string {
       schedule: plainCall(train.schedule),
       loss: { type: 'cross_entropy', pool: experiment.lossPool },
       regularizer: experiment.regularizer ? { type: 'firing_rate', ...experiment.regularizer } : 'none',
+      // Only where it is set, so that runs from before this option can be resumed.
+      ...(train.init !== null && { init: train.init }),
       clip_norm: train.clipNorm,
       early_stopping: train.earlyStopping,
       checkpoint_every: `${train.checkpointEvery}s`,
@@ -51,7 +54,8 @@ function plainCall(call: Call): Record<string, unknown> {
 }
 
 function plainLayer(layer: LayerConfig): Record<string, unknown> {
-  const { name, type, from, size, norm, dropout, bias, bidirectional, surrogate, operation, consts } = layer;
+  const { name, type, from, size, norm, dropout, bias, bidirectional, surrogate, operation, freeze, lrScale, consts } =
+    layer;
   if (operation) return { name, type, from, operation };
   if (size === null) return { name, type, from, ...consts };
   return {
@@ -64,6 +68,9 @@ function plainLayer(layer: LayerConfig): Record<string, unknown> {
     bias,
     bidirectional,
     ...(surrogate && { surrogate: plainSurrogate(surrogate) }),
+    // Only where they are set, so that runs from before these options can be resumed.
+    ...(freeze && { freeze }),
+    ...(lrScale !== 1 && { lr_scale: lrScale }),
     ...consts,
   };
 }

@@ -1,5 +1,5 @@
 import { relative, resolve as resolvePath } from 'node:path';
-import type { Call } from '../data/config.ts';
+import type { Call, Padding } from '../data/config.ts';
 import type { AnyParams, Definition, ParamSpec } from '../definitions/params.ts';
 import type { Reporter } from '../diagnostics/diagnostic.ts';
 import type { Span } from '../diagnostics/source.ts';
@@ -24,6 +24,7 @@ export function resolveTree(
       callOf(t as MapTree, transformPlace, reporter),
     ),
     validation: resolveCall(tree, placeAt('data', 'validation'), reporter) as Call,
+    padding: (textOf(get(tree, 'data', 'padding')) ?? 'exclude') as Padding,
   };
   const regularizer = resolveCall(tree, placeAt('train', 'regularizer'), reporter);
   return {
@@ -39,6 +40,7 @@ export function resolveTree(
       batch: numberAt(train, 'batch', 128),
       optimizer: resolveCall(tree, placeAt('train', 'optimizer'), reporter) as Call,
       schedule: resolveCall(tree, placeAt('train', 'schedule'), reporter) as Call,
+      init: pathAt(train, 'init'),
       clipNorm: nullableAt(train, 'clip_norm'),
       earlyStopping: nullableAt(train, 'early_stopping'),
       checkpointEvery: quantityOf(get(train, 'checkpoint_every') ?? null) ?? 60,
@@ -60,6 +62,12 @@ function numberAt(tree: MapTree, key: string, otherwise: number): number {
 function nullableAt(tree: MapTree, key: string): number | null {
   const value = get(tree, key);
   return value?.kind === 'scalar' && typeof value.value === 'number' ? value.value : null;
+}
+
+function pathAt(tree: MapTree, key: string): string | null {
+  const given = get(tree, key);
+  if (given?.kind !== 'scalar' || given.value === null) return null;
+  return resolvePath(given.span.source.folder ?? '.', String(given.value));
 }
 
 function quantityOf(tree: Tree | null): number | null {
@@ -136,6 +144,8 @@ const layerKeys = [
   'bidirectional',
   'surrogate',
   'operation',
+  'freeze',
+  'lr_scale',
 ];
 
 function resolveLayer(tree: MapTree, classes: number | null): LayerConfig {
@@ -158,6 +168,8 @@ function resolveLayer(tree: MapTree, classes: number | null): LayerConfig {
     bidirectional: value<boolean>('bidirectional') ?? false,
     surrogate: surrogateOf(get(tree, 'surrogate')),
     operation: value<LayerConfig['operation']>('operation') ?? null,
+    freeze: value<boolean>('freeze') ?? false,
+    lrScale: value<number>('lr_scale') ?? 1,
     consts: Object.fromEntries(consts),
     spanOf: (field) => layerSpan(tree, field),
   });

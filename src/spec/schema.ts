@@ -1,3 +1,4 @@
+import { paddings } from '../data/config.ts';
 import type { Definition, ParamSpec } from '../definitions/params.ts';
 import { type CallPlace, callPlaces, transformPlace } from './calls.ts';
 
@@ -62,6 +63,12 @@ function dataSchema(forEditors: boolean): Schema {
       description: transformPlace.description,
       items: callSchema(transformPlace, false),
     },
+    padding: {
+      enum: paddings,
+      default: 'exclude',
+      description:
+        'exclude: the padding of shorter samples counts nowhere; include: it is input like any other, as in sparch',
+    },
   });
 }
 
@@ -70,6 +77,12 @@ function trainSchema(forEditors: boolean): Schema {
     epochs: { type: 'integer', minimum: 1, default: 30, description: 'passes over the training split' },
     batch: { type: 'integer', minimum: 1, default: 128, description: 'samples per optimiser step' },
     ...placesIn('train', forEditors),
+    init: {
+      type: ['string', 'null'],
+      minLength: 1,
+      default: null,
+      description: 'run folder or .safetensors checkpoint whose weights training starts from, relative to this file',
+    },
     clip_norm: {
       type: ['number', 'null'],
       exclusiveMinimum: 0,
@@ -221,6 +234,13 @@ function layerSchema(forEditors: boolean): Schema {
         description: "replaces the neuron's surrogate",
       },
       operation: { enum: ['add', 'concat'], description: 'of a merge' },
+      freeze: { type: 'boolean', default: false, description: 'its parameters are not trained' },
+      lr_scale: {
+        type: 'number',
+        exclusiveMinimum: 0,
+        default: 1,
+        description: 'what the learning rate is multiplied by for its parameters',
+      },
     },
     additionalProperties: forEditors
       ? { type: ['number', 'string'], description: 'a constant of the neuron' }

@@ -11,6 +11,8 @@ interface QuantityBounds {
   readonly min?: number;
   readonly max?: number;
   readonly exclusive?: boolean;
+  /** Null where the number may be left out, or be null. */
+  readonly default?: number | null;
 }
 
 const ajv = new Ajv({ allErrors: true, strict: false, verbose: true });
@@ -165,7 +167,9 @@ function isQuantity(schema: QuantityBounds, data: unknown): boolean {
 }
 
 /** What is wrong with a number that may carry a unit, or null. */
-function quantityProblem({ unit, min, max, exclusive }: QuantityBounds, data: unknown): string | null {
+function quantityProblem(bounds: QuantityBounds, data: unknown): string | null {
+  const { unit, min, max, exclusive } = bounds;
+  if (data === null && bounds.default === null) return null;
   const example = unit === 'Hz' ? '16kHz' : unit === 's' ? '1.4s' : '0.5';
   const { si, unit: written } = typeof data === 'string' ? splitNumber(data) : { si: data as number, unit: '' };
   if ((typeof data !== 'number' && typeof data !== 'string') || !Number.isFinite(si)) {

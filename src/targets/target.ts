@@ -56,6 +56,7 @@ export interface ForwardRequest {
 export interface TrainRequest extends ForwardRequest {
   /** Draws of initial states and dropout are keyed by (seed, epoch, sample, layer). */
   readonly epoch: number;
+  /** Times `Parameter.learningRateScale`, as the parameter groups of PyTorch. */
   readonly learningRate: number;
   /** Masks (0 or 1 / (1 - p)) by layer, [batch, time, features]; drawn where absent. */
   readonly dropoutMasks?: Tensors;

@@ -52,8 +52,7 @@ export async function writeCheckpoint(path: string, graph: Graph, checkpoint: Ch
  * it belongs to another network than `graph`.
  */
 export async function readCheckpoint(path: string, graph: Graph): Promise<Checkpoint> {
-  const { tensors, metadata } = decodeSafetensors(await readBytes(path), path);
-  const info = parseInfo(metadata[METADATA_KEY], path);
+  const { tensors, info } = await readAnyCheckpoint(path);
   const weights = new Map<string, Float32Array>();
   for (const parameter of graph.parameters) {
     weights.set(parameter.key, weightOf(parameter, tensors.get(parameter.key), path));
@@ -67,6 +66,15 @@ export async function readCheckpoint(path: string, graph: Graph): Promise<Checkp
     optimizer.set(name.slice(OPTIMIZER_PREFIX.length), data);
   }
   return { weights, optimizer, info };
+}
+
+/**
+ * A checkpoint of whatever network. Throws UserError SP812 where there is no such file, SP810 where it is damaged or no
+ * checkpoint of sparchc.
+ */
+export async function readAnyCheckpoint(path: string) {
+  const { tensors, metadata } = decodeSafetensors(await readBytes(path), path);
+  return { tensors, info: parseInfo(metadata[METADATA_KEY], path) };
 }
 
 async function readBytes(path: string): Promise<Uint8Array> {

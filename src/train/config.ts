@@ -12,6 +12,8 @@ export interface TrainConfig {
   readonly clipNorm: number | null;
   /** Stop after this many epochs without a better validation accuracy, or null. */
   readonly earlyStopping: number | null;
+  /** Run folder or checkpoint whose weights training starts from; null: drawn anew. */
+  readonly init: string | null;
   /** Seconds between checkpoints inside an epoch. */
   readonly checkpointEvery: number;
 }

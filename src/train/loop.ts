@@ -14,7 +14,12 @@ export interface BatchSource {
   /** The batches of a split from batch `from` on; equal arguments give equal batches. */
   batches(
     split: SplitName,
-    options?: { readonly epoch?: number; readonly shuffle?: boolean; readonly from?: number },
+    options?: {
+      readonly epoch?: number;
+      readonly shuffle?: boolean;
+      readonly augment?: boolean;
+      readonly from?: number;
+    },
   ): AsyncIterable<Batch>;
 }
 
@@ -99,7 +104,7 @@ async function trainEpoch(training: Training, initial: TrainingState): Promise<T
   const lap = stopwatch();
   let sinceSave = 0;
   let state = initial;
-  for await (const batch of data.batches('train', { epoch, shuffle: true, from: state.batch })) {
+  for await (const batch of data.batches('train', { epoch, shuffle: true, augment: true, from: state.batch })) {
     const result = await model.trainStep(batch, { epoch, learningRate: schedule.learningRate });
     requireFinite(result.loss, `in training batch ${state.batch + 1} of epoch ${epoch}`);
     const seconds = lap();

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { UserError } from '../diagnostics/diagnostic.ts';
 import type { Graph } from '../ir/graph.ts';
-import type { CompiledModel, Target } from '../targets/target.ts';
+import type { CompiledModel, Target, Tensors } from '../targets/target.ts';
 import { type Checkpoint, readCheckpoint, writeCheckpoint } from './checkpoint.ts';
 import type { TrainConfig } from './config.ts';
 import { definitionNamed, optimizers, schedules } from './definitions.ts';
@@ -25,6 +25,8 @@ export interface Run {
   readonly data: BatchSource;
   /** Where to go on from; null starts anew. */
   readonly checkpoint: Checkpoint | null;
+  /** Weights to start anew from, of some parameters; what is absent is drawn. */
+  readonly pretrained: Tensors | null;
   readonly observer: TrainingObserver;
   readonly signal: AbortSignal;
   /** Turns the best weights into the bytes of `model.onnx`. */
@@ -41,14 +43,16 @@ export async function checkpointToResume(folder: RunFolder, graph: Graph): Promi
  * Throws what `train` throws, and UserError SP824 where the checkpoint is another target's.
  */
 export async function trainRun(run: Run): Promise<RunResult> {
-  const { spec, folder, target, data, checkpoint, observer, signal } = run;
+  const { spec, folder, target, data, checkpoint, pretrained, observer, signal } = run;
   const config = spec.experiment.train;
   requireSameTarget(checkpoint, target);
+  requireTrainable(spec.graph);
   const schedule = definitionNamed(schedules, config.schedule.type).create(config.schedule.params);
   const model = await compileModel(target, spec.experiment, spec.graph);
   try {
     await folder.prepare(spec.resolvedYaml);
     if (checkpoint) restore(model, checkpoint);
+    else if (pretrained) model.load(pretrained);
     const start = checkpoint?.info.state ?? initialState(config.optimizer.params.lr as number);
     await folder.truncateMetrics(start.epoch - 1);
 
@@ -94,6 +98,11 @@ function requireSameTarget(checkpoint: Checkpoint | null, target: Target): void 
     `the run was trained on "${checkpoint.info.target}" and cannot go on exactly on "${target.name}"; leave out --target`,
     { exitCode: 2 },
   );
+}
+
+function requireTrainable(graph: Graph): void {
+  if (graph.parameters.some((p) => p.trainable)) return;
+  throw new UserError('SP825', 'every layer is frozen, so there is nothing to train; unfreeze one', { exitCode: 2 });
 }
 
 function restore(model: CompiledModel, { weights, optimizer }: Checkpoint): void {

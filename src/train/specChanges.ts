@@ -48,9 +48,10 @@ function isMoreEpochs({ path, before, after }: Change): boolean {
   return path === 'train.epochs' && typeof before === 'number' && typeof after === 'number' && after > before;
 }
 
-/** A file or folder of the same name elsewhere; the spec's hash does not see it either. */
+/** A file or folder (data, or the weights it started from) of the same name elsewhere; the spec's hash does not see it either. */
 function isMovedData({ path, before, after }: Change): boolean {
-  if (typeof before !== 'string' || typeof after !== 'string' || !path.startsWith('data.source.')) return false;
+  if (typeof before !== 'string' || typeof after !== 'string' || !/^(data\.source\.|train\.init$)/.test(path))
+    return false;
   return before.includes('/') && basename(before) === basename(after);
 }
 

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { toDense } from '../../src/data/batch.ts';
 import { collate } from '../../src/data/batching.ts';
 import type { DataConfig } from '../../src/data/config.ts';
-import type { EventStepsSample } from '../../src/data/definition.ts';
+import type { EventStepsSample, FeaturesSample } from '../../src/data/definition.ts';
 import { type EpochRequest, type LoadedBatch, type Loader, openLoader } from '../../src/data/loader.ts';
 import { UserError } from '../../src/diagnostics/diagnostic.ts';
 import { randmanParams } from './randmanParams.ts';
@@ -133,4 +133,26 @@ test('collate pads shorter samples and tells their lengths', () => {
   });
   expect(Array.from(toDense(batch))).toEqual([0, 0, 0, 5, 0, 0, 0, 2, 0, 0, 1, 0]);
   expect(collate([long, long], 2, Int32Array.of(0, 1), Int32Array.of(8, 9)).lengths).toBeUndefined();
+});
+
+describe('features', () => {
+  const features = (values: readonly number[]): FeaturesSample => ({
+    kind: 'features',
+    steps: values.length / 2,
+    values: Float32Array.from(values),
+  });
+  const long = features([1, 2, 3, 4, 5, 6]);
+  const short = features([7, 8]);
+
+  test('shorter samples are padded with zeros, and the batch tells their lengths', () => {
+    const batch = collate([short, long], 2, Int32Array.of(0, 1), Int32Array.of(8, 9));
+    expect(batch).toMatchObject({ size: 2, steps: 3, features: 2, lengths: Int32Array.of(1, 3) });
+    expect(batch.input).toEqual({ kind: 'dense', values: Float32Array.of(7, 8, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6) });
+  });
+
+  test('padding that is input like any other has no lengths', () => {
+    const batch = collate([short, long], 2, Int32Array.of(0, 1), Int32Array.of(8, 9), 'include');
+    expect(batch.lengths).toBeUndefined();
+    expect(batch.steps).toBe(3);
+  });
 });

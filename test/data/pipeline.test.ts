@@ -114,7 +114,7 @@ describe('batches', () => {
     expect(samples).toBe(3 * 16);
     expect(dropped).toBeGreaterThan(0);
     expect(events + dropped).toBe(3 * 16 * 40);
-    expect(pipeline.counters.test).toEqual({ samples: 0, events: 0, dropped: 0 });
+    expect(pipeline.counters.test).toEqual({ samples: 0, events: 0, dropped: 0, skipped: [] });
   });
 
   test('warnings of the validation split arrive', async () => {

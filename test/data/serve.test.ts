@@ -24,7 +24,7 @@ function tenBatches() {
           labels: new Int32Array(1),
           samples: Int32Array.of(state.made),
         };
-        yield { batch, events: 0, dropped: 0 };
+        yield { batch, events: 0, dropped: 0, skipped: [] };
       }
     } finally {
       state.left = true;

@@ -13,7 +13,7 @@ describe('the published schema', () => {
   });
 
   const validate = new Ajv({ strict: false, allErrors: true }).compile(published);
-  const specs = readdirSync('specs').filter((f) => f.endsWith('.yaml'));
+  const specs = readdirSync('specs', { recursive: true, encoding: 'utf8' }).filter((f) => f.endsWith('.yaml'));
 
   it.each(specs)('accepts specs/%s as it is written', (name) => {
     const spec = parse(readFileSync(`specs/${name}`, 'utf8'));

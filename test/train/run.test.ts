@@ -21,6 +21,7 @@ const config: TrainConfig = {
   batch: 16,
   optimizer: { type: 'sgd', params: { lr: 0.05, momentum: 0.9, weight_decay: 0 } },
   schedule: { type: 'plateau', params: { factor: 0.7, patience: 0, threshold: 1e-4, min_lr: 1e-6 } },
+  init: null,
   clipNorm: null,
   earlyStopping: null,
   checkpointEvery: 1e9,
@@ -48,6 +49,7 @@ async function run(name: string, changes: Partial<Run> & { train?: Partial<Train
     target: fakeTarget,
     data: fakeData(config.batch),
     checkpoint: null,
+    pretrained: null,
     observer: silent,
     signal: new AbortController().signal,
     exportModel: () => Uint8Array.of(1, 2, 3),
@@ -335,7 +337,7 @@ it('the data is asked for exactly what is left of an interrupted epoch', async (
   };
   await resume('a', { data, train: { epochs: 1 } });
   expect(asked).toEqual([
-    ['train', { epoch: 1, shuffle: true, from: 3 }],
+    ['train', { epoch: 1, shuffle: true, augment: true, from: 3 }],
     ['validation', undefined],
     ['test', undefined],
   ]);

@@ -7,18 +7,22 @@ export class Optimizer {
   /** First and second moments (Adam), or the momentum buffer (SGD), by `first.KEY`, `second.KEY`. */
   readonly moments: Values = new Map();
   private readonly config: OptimizerConfig;
+  private readonly scales: ReadonlyMap<string, number>;
 
-  constructor(config: OptimizerConfig) {
+  /** `scales` multiply the learning rate, by parameter key; 1 where absent. */
+  constructor(config: OptimizerConfig, scales: ReadonlyMap<string, number>) {
     this.config = config;
+    this.scales = scales;
   }
 
   apply(parameters: Values, gradients: Values, learningRate: number): void {
     this.step++;
     for (const [key, gradient] of gradients) {
       const parameter = parameters.get(key) as Float64Array;
+      const rate = learningRate * (this.scales.get(key) ?? 1);
       const first = this.moment(`first.${key}`, parameter.length);
-      if (this.config.kind === 'sgd') this.sgd(parameter, gradient, first, learningRate);
-      else this.adam(parameter, gradient, first, this.moment(`second.${key}`, parameter.length), learningRate);
+      if (this.config.kind === 'sgd') this.sgd(parameter, gradient, first, rate);
+      else this.adam(parameter, gradient, first, this.moment(`second.${key}`, parameter.length), rate);
     }
   }
 

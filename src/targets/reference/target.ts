@@ -42,7 +42,8 @@ class ReferenceModel implements CompiledModel {
     this.options = options;
     this.reference = reference;
     this.values = toFloat64(initialParameters(graph, options.seed));
-    this.optimizer = new Optimizer(options.optimizer);
+    const scales = new Map(graph.parameters.map((p) => [p.key, p.learningRateScale ?? 1]));
+    this.optimizer = new Optimizer(options.optimizer, scales);
   }
 
   async trainStep(batch: Batch, request: TrainRequest): Promise<StepResult> {

@@ -42,7 +42,7 @@ export class TfjsModel implements CompiledModel {
     this.graph = graph;
     this.options = options;
     this.store = new Parameters(ops, graph.parameters, initialParameters(graph, options.seed));
-    this.optimizer = new Optimizer(ops, options.optimizer, this.store.flat.size);
+    this.optimizer = new Optimizer(ops, options.optimizer, this.store.flat.size, this.store.learningRateScales());
   }
 
   async trainStep(batch: Batch, request: TrainRequest): Promise<StepResult> {

@@ -33,7 +33,7 @@ export class Network {
     const differentiated = dependents(this.graph);
     for (const node of this.graph.nodes.toReversed()) {
       const cotangent = cotangents.get(node.id);
-      if (cotangent && node.kind !== 'source') {
+      if (cotangent && differentiated.has(node.id)) {
         const wanted = inputsOf(node).map((id) => differentiated.has(id));
         const { inputs, parameters } = this.pullback(node, cotangent, wanted.includes(true));
         cotangents.delete(node.id);
@@ -108,10 +108,15 @@ function dependents(graph: Graph): Set<NodeId> {
   const trainable = new Set(graph.parameters.filter((p: Parameter) => p.trainable).map((p) => p.key));
   const ids = new Set<NodeId>();
   for (const node of graph.nodes) {
-    const own = node.kind === 'projection' || (node.kind === 'population' && hasAny(node.parameters, trainable));
-    if (own || inputsOf(node).some((id) => ids.has(id))) ids.add(node.id);
+    if (hasTrainable(node, trainable) || inputsOf(node).some((id) => ids.has(id))) ids.add(node.id);
   }
   return ids;
+}
+
+/** A layer is frozen as a whole, so that a projection's weight speaks for its bias and norm. */
+function hasTrainable(node: GraphNode, trainable: ReadonlySet<string>): boolean {
+  if (node.kind === 'projection') return trainable.has(node.weight);
+  return node.kind === 'population' && hasAny(node.parameters, trainable);
 }
 
 function hasAny(keys: Readonly<Record<string, string>>, among: ReadonlySet<string>): boolean {

@@ -15,10 +15,13 @@ export class Optimizer {
   readonly momentNames: readonly string[];
   private readonly ops: Ops;
   private readonly config: OptimizerConfig;
+  private readonly scales: Tensor | null;
   private moments: Tensor[];
 
-  constructor(ops: Ops, config: OptimizerConfig, size: number) {
+  /** `scales` multiply the learning rate of every element; null: all of them are 1. */
+  constructor(ops: Ops, config: OptimizerConfig, size: number, scales: Float32Array | null = null) {
     this.ops = ops;
+    this.scales = scales && ops.tf.keep(ops.tf.tensor1d(scales));
     this.config = config;
     this.momentNames =
       config.kind === 'sgd' ? (config.momentum === 0 ? [] : ['momentum_buffer']) : ['exp_avg', 'exp_avg_sq'];
@@ -50,6 +53,7 @@ export class Optimizer {
 
   dispose(): void {
     this.ops.tf.dispose(this.moments);
+    this.scales?.dispose();
   }
 
   private sgd(config: SgdConfig, parameters: Tensor, gradient: Tensor, learningRate: number): Tensor[] {
@@ -57,7 +61,7 @@ export class Optimizer {
     const decayed = config.weightDecay === 0 ? gradient : tf.add(gradient, tf.mul(parameters, config.weightDecay));
     // As in PyTorch, the momentum buffer starts as the first gradient; from zeros, the sum gives the same.
     const moments = this.moments.map((buffer) => tf.add(tf.mul(buffer, config.momentum), decayed));
-    return [tf.sub(parameters, tf.mul(moments[0] ?? decayed, learningRate)), ...moments];
+    return [tf.sub(parameters, this.scaled(tf.mul(moments[0] ?? decayed, learningRate))), ...moments];
   }
 
   private adam(config: AdamConfig, parameters: Tensor, gradient: Tensor, learningRate: number): Tensor[] {
@@ -66,13 +70,24 @@ export class Optimizer {
     const coupled = config.kind === 'adam' && weightDecay !== 0;
     const decoupled = config.kind === 'adamw' && weightDecay !== 0;
     const g = coupled ? tf.add(gradient, tf.mul(parameters, weightDecay)) : gradient;
-    const p = decoupled ? tf.mul(parameters, 1 - learningRate * weightDecay) : parameters;
+    const p = decoupled ? this.decayed(parameters, learningRate * weightDecay) : parameters;
     const first = tf.add(tf.mul(this.moments[0], beta1), tf.mul(g, 1 - beta1));
     const second = tf.add(tf.mul(this.moments[1], beta2), tf.mul(tf.square(g), 1 - beta2));
     const correction1 = 1 - beta1 ** this.step;
     const correction2 = 1 - beta2 ** this.step;
     const denominator = tf.add(tf.div(tf.sqrt(second), Math.sqrt(correction2)), eps);
-    return [tf.sub(p, tf.mul(tf.div(first, denominator), learningRate / correction1)), first, second];
+    const change = tf.mul(tf.div(first, denominator), learningRate / correction1);
+    return [tf.sub(p, this.scaled(change)), first, second];
+  }
+
+  private decayed(parameters: Tensor, share: number): Tensor {
+    const { tf } = this.ops;
+    if (!this.scales) return tf.mul(parameters, 1 - share);
+    return tf.mul(parameters, tf.sub(1, tf.mul(this.scales, share)));
+  }
+
+  private scaled(change: Tensor): Tensor {
+    return this.scales ? this.ops.tf.mul(change, this.scales) : change;
   }
 
   private replaceMoments(moments: Tensor[]): void {

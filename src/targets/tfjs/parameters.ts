@@ -31,6 +31,14 @@ export class Parameters {
     return this.trainable.map((p) => p.key);
   }
 
+  /** `learningRateScale` of every element of `flat`, or null where all are 1. */
+  learningRateScales(): Float32Array | null {
+    if (this.trainable.every((p) => (p.learningRateScale ?? 1) === 1)) return null;
+    return this.join(
+      new Map(this.trainable.map((p) => [p.key, new Float32Array(sizeOf(p)).fill(p.learningRateScale ?? 1)])),
+    );
+  }
+
   /** The trainable parameters, each in its shape. Call inside `tf.tidy`. */
   views(): Map<string, Tensor> {
     if (this.trainable.length === 0) return new Map();

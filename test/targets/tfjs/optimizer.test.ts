@@ -14,7 +14,7 @@ const learningRates = [0.1, 0.1, 0.05];
 const adam = { beta1: 0.9, beta2: 0.999, eps: 1e-8 };
 
 /** Parameters after each of three steps, computed with PyTorch 2.13 in float64. */
-const expected: Record<string, { config: OptimizerConfig; clip?: number; after: number[][] }> = {
+const expected: Record<string, { config: OptimizerConfig; clip?: number; scales?: number[]; after: number[][] }> = {
   SGD: {
     config: { kind: 'sgd', momentum: 0, weightDecay: 0 },
     after: [
@@ -55,6 +55,33 @@ const expected: Record<string, { config: OptimizerConfig; clip?: number; after: 
       [0.450274039, -0.947842071, 1.777799828, -0.102801065],
     ],
   },
+  'SGD with a learning rate per element': {
+    config: { kind: 'sgd', momentum: 0.9, weightDecay: 0.01 },
+    scales: [1, 0.5, 0.1, 2],
+    after: [
+      [0.4895, -0.9895, 1.9968, 0],
+      [0.5195605, -1.00455525, 1.99272032, -0.0002],
+      [0.522827945, -1.016078974, 1.993784828, -0.0002898],
+    ],
+  },
+  'Adam with a learning rate per element': {
+    config: { kind: 'adam', beta1: 0.8, beta2: 0.95, eps: 1e-6, weightDecay: 0.1 },
+    scales: [1, 0.5, 0.1, 2],
+    after: [
+      [0.400000667, -0.950000167, 1.99000002, 0],
+      [0.447919023, -0.962812861, 1.980515556, -0.154941858],
+      [0.443867318, -0.971006926, 1.97972349, -0.08943377],
+    ],
+  },
+  'AdamW with a learning rate per element': {
+    config: { kind: 'adamw', ...adam, weightDecay: 0.1 },
+    scales: [1, 0.5, 0.1, 2],
+    after: [
+      [0.39500001, -0.945000002, 1.988, 0],
+      [0.447000357, -0.962385765, 1.977301361, -0.148825261],
+      [0.450274039, -0.973553375, 1.977570379, -0.204858004],
+    ],
+  },
   'clipping to a norm of 0.5': {
     config: { kind: 'sgd', momentum: 0, weightDecay: 0 },
     clip: 0.5,
@@ -67,11 +94,11 @@ const expected: Record<string, { config: OptimizerConfig; clip?: number; after: 
 };
 
 describeBackends((_, { tf, name: backend }) => {
-  describe.each(Object.entries(expected))('%s', (_name, { config, clip, after }) => {
+  describe.each(Object.entries(expected))('%s', (_name, { config, clip, scales, after }) => {
     it('updates as PyTorch does', async () => {
       await tf.setBackend(backend);
       const ops = new Ops(tf, backend);
-      const optimizer = new Optimizer(ops, config, start.length);
+      const optimizer = new Optimizer(ops, config, start.length, scales ? Float32Array.from(scales) : null);
       let parameters: ReturnType<typeof tf.tensor1d> = tf.tensor1d(start);
       for (let i = 0; i < gradients.length; i++) {
         const raw = tf.tensor1d(gradients[i]);

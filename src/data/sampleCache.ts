@@ -1,0 +1,44 @@
+import type { Sample } from './definition.ts';
+
+/** Bytes of recordings and features that are kept: those of Heidelberg Digits fit, so that they are decoded once. */
+const LIMIT = 256 * 2 ** 20;
+
+/**
+ * Keeps what is costly to make until it is full. Epochs ask for every sample once, so replacing one that is kept would
+ * gain nothing.
+ */
+export class SampleCache {
+  private readonly samples = new Map<string, Sample>();
+  private readonly limit: number;
+  private bytes = 0;
+
+  constructor(limit = LIMIT) {
+    this.limit = limit;
+  }
+
+  get(key: string): Sample | undefined {
+    return this.samples.get(key);
+  }
+
+  add(key: string, sample: Sample): void {
+    const bytes = bytesOf(sample);
+    if (bytes === null || this.bytes + bytes > this.limit) return;
+    this.samples.set(key, sample);
+    this.bytes += bytes;
+  }
+}
+
+/** Null for spikes, which are read as fast as they are copied. */
+function bytesOf(sample: Sample): number | null {
+  switch (sample.kind) {
+    case 'waveform':
+      return sample.samples.byteLength;
+    case 'features':
+      return sample.values.byteLength;
+    case 'unusable':
+      return sample.reason.length;
+    case 'spikes':
+    case 'eventSteps':
+      return null;
+  }
+}
