@@ -39,6 +39,8 @@ export class WasmProgram {
   readonly fixed: ParameterVector;
   readonly vectors: Vectors;
   readonly arena: number;
+  /** Where gradients go that nobody asked for: those of frozen parameters of kernels that compute them anyway. */
+  private readonly discarded: number;
   private readonly graph: Graph;
   private readonly options: CompileOptions;
   private readonly store: Store;
@@ -64,12 +66,14 @@ export class WasmProgram {
       first: vector('first moments', 2),
       second: vector('second moments', 3),
       size,
+      runs: this.trained.runs(),
     };
     this.fixed = new ParameterVector(
       stored.filter((p) => !p.trainable),
       align(address + 4 * (bytes + 4096)),
     );
-    this.arena = align(this.fixed.address + this.fixed.bytes);
+    this.discarded = align(this.fixed.address + this.fixed.bytes);
+    this.arena = align(this.discarded + this.fixed.bytes);
     this.store = this.newStore(widest);
     addDriver(this.kernels);
     this.writeAllKernels();
@@ -118,14 +122,17 @@ export class WasmProgram {
   }
 
   private newStore(widest: number): Store {
-    const { trained, fixed, vectors, onesAt } = this;
+    const { trained, fixed, vectors, onesAt, discarded } = this;
     const vector = (name: string, address: number): Buffer => ({ name, bytes: widest * 4, address });
     const ones = vector('ones', onesAt.address);
     const zeros = vector('zeros', onesAt.address + widest * 4);
     return {
       parameter: (key) => (trained.entries.has(key) ? trained : fixed).buffer(key),
-      // Nothing reads the gradient of a fixed parameter, but a shared sum may come with it.
-      gradient: (key) => trained.buffer(key, vectors.gradients.address as number),
+      gradient: (key) =>
+        trained.entries.has(key)
+          ? trained.buffer(key, vectors.gradients.address as number)
+          : fixed.buffer(key, discarded),
+      isTrained: (key) => trained.entries.has(key),
       ones,
       zeros,
     };

@@ -34,6 +34,7 @@ import { rowCount, rowsOf, type Shape } from './shape.ts';
 export interface Store {
   parameter(key: string): Buffer;
   gradient(key: string): Buffer;
+  isTrained(key: string): boolean;
   /** Vectors as long as any layer is wide. */
   readonly ones: Buffer;
   readonly zeros: Buffer;
@@ -514,8 +515,10 @@ export class Network {
   private projectionBack(node: ProjectionNode, d: Buffer): void {
     const { features, time } = node.type;
     this.norms.get(node.id)!.backward(d);
-    const lists = this.listsOf(node.input);
-    this.weightGradient(node.id, lists, d, features, time, this.store.gradient(node.weight), false);
+    if (this.store.isTrained(node.weight)) {
+      const gradient = this.store.gradient(node.weight);
+      this.weightGradient(node.id, this.listsOf(node.input), d, features, time, gradient, false);
+    }
     if (!this.trained.has(node.input)) return;
     const known = this.cotangents.get(node.input);
     const input = this.valueOf(node.input);

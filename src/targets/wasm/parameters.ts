@@ -35,6 +35,19 @@ export class ParameterVector {
     return this.size * 4;
   }
 
+  /** Stretches of parameters that are trained at the same multiple of the learning rate, in numbers. */
+  runs(): { readonly offset: number; readonly size: number; readonly scale: number }[] {
+    const runs: { offset: number; size: number; scale: number }[] = [];
+    for (const { parameter, offset } of this.entries.values()) {
+      const scale = parameter.learningRateScale ?? 1;
+      if (runs.at(-1)?.scale !== scale) runs.push({ offset, size: 0, scale });
+    }
+    runs.forEach((run, i) => {
+      run.size = (runs[i + 1]?.offset ?? this.size) - run.offset;
+    });
+    return runs;
+  }
+
   /** A parameter's place, here or in a vector of the same shape (gradients, moments) at another address. */
   buffer(key: string, base = this.address): Buffer {
     const { offset, size } = this.entry(key);

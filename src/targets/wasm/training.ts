@@ -16,6 +16,8 @@ export interface Vectors {
   readonly first: Buffer;
   readonly second: Buffer;
   readonly size: number;
+  /** Stretches of them with a learning rate of their own. */
+  readonly runs: readonly { readonly offset: number; readonly size: number; readonly scale: number }[];
 }
 
 /** What a pass leaves for the host. */
@@ -129,24 +131,31 @@ function update({ program, k }: Network, { clipNorm, optimizer }: CompileOptions
       f_maximum: floatArgument(clipNorm),
     });
   }
-  program.call(optimizerKernel(k, optimizer), chunksOf(size), {
-    parameters,
-    gradients,
-    first,
-    second,
-    count: size,
-    clip,
-    ...rates(optimizer),
-  });
+  for (const run of vectors.runs) {
+    const part = ({ name, address }: Buffer) => ({
+      name,
+      bytes: run.size * 4,
+      address: (address as number) + run.offset * 4,
+    });
+    program.call(optimizerKernel(k, optimizer), chunksOf(run.size), {
+      parameters: part(parameters),
+      gradients: part(gradients),
+      first: part(first),
+      second: part(second),
+      count: run.size,
+      clip,
+      ...rates(optimizer, run.scale),
+    });
+  }
 }
 
 /** Step sizes with Adam's corrections of its moments' bias. */
-function rates(config: OptimizerConfig) {
+function rates(config: OptimizerConfig, scale: number) {
   const corrected = config.kind !== 'sgd';
   return {
     f_rate: ({ learningRate, step }: Run) =>
-      floatArgument(corrected ? learningRate / (1 - config.beta1 ** step) : learningRate),
+      floatArgument((scale * learningRate) / (corrected ? 1 - config.beta1 ** step : 1)),
     f_deviation: ({ step }: Run) => floatArgument(corrected ? 1 / Math.sqrt(1 - config.beta2 ** step) : 1),
-    f_decay: ({ learningRate }: Run) => floatArgument(1 - learningRate * config.weightDecay),
+    f_decay: ({ learningRate }: Run) => floatArgument(1 - scale * learningRate * config.weightDecay),
   };
 }

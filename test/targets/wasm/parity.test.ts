@@ -56,8 +56,15 @@ function networkOf(c: Case): Graph {
   const layer = { norm: c.norm, bias: c.bias, bidirectional: c.bidirectional, dropout: c.dropout, size: c.size };
   const spiking = c.seed % 2 === 0 ? 'RadLIF' : 'Random';
   const hidden = [
-    { ...layer, name: 'h0', type: 'Random', from: ['input'] },
-    { ...layer, name: 'h1', type: spiking, from: ['h0'] },
+    {
+      ...layer,
+      name: 'h0',
+      type: 'Random',
+      from: ['input'],
+      freeze: c.seed % 5 === 0,
+      lrScale: c.seed % 5 === 0 ? 1 : 0.3,
+    },
+    { ...layer, name: 'h1', type: spiking, from: ['h0'], freeze: c.seed % 7 === 0 },
   ];
   const merged = c.merge ? [{ name: 'm', type: 'merge', from: ['h0', 'h1'], operation: c.merge }] : [];
   const last = c.merge ? 'm' : 'h1';
