@@ -5,6 +5,8 @@ import { printAdjoint, printGraph, printStep } from '../ir/print.ts';
 import { verifyAdjoint } from '../ir/verify.ts';
 import { differentiate } from '../passes/differentiate.ts';
 import { printDefinition } from '../syntax/print.ts';
+import { printKernels } from '../targets/wasm/print.ts';
+import { definitionNamed, optimizers } from '../train/definitions.ts';
 import { type SpecOptions, withSet } from './options.ts';
 
 interface EmitOptions extends SpecOptions {
@@ -26,11 +28,15 @@ export function emitCommand(): Command {
 
 const EXAMPLES = `
 Stages: ast (the neurons as parsed), resolved (the spec with all defaults), graph (layers and parameters),
-step (the equations of each neuron), adjoint (their derivatives, as training uses them).
+step (the equations of each neuron), adjoint (their derivatives, as training uses them), kernels (what the target wasm
+compiles them to, and the calls of a training step).
 
 Examples:
   sparchc emit specs/quickstart.yaml --stage graph
   sparchc emit specs/quickstart.yaml --stage adjoint`;
+
+/** Time steps of the calls that are printed where the data does not say. */
+const typicalSteps = 100;
 
 const stages = {
   ast: ({ experiment, library }: Compiled) => {
@@ -52,6 +58,11 @@ const stages = {
         return headed(n, printAdjoint(adjoint));
       })
       .join('\n'),
+  kernels: ({ graph, experiment: { seed, train }, data }: Compiled) => {
+    const optimizer = definitionNamed(optimizers, train.optimizer.type).config(train.optimizer.params);
+    const size = { batch: train.batch, steps: data.steps ?? typicalSteps };
+    return printKernels(graph, { seed, optimizer, clipNorm: train.clipNorm }, size);
+  },
 };
 
 function stepNodes({ graph }: Compiled): (PopulationNode | ReadoutNode)[] {

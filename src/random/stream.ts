@@ -11,7 +11,7 @@ export class Stream {
   private spare: number | null = null;
 
   constructor(...path: readonly (number | string)[]) {
-    this.key = keyOf(path);
+    this.key = streamKey(path);
   }
 
   /** 32 random bits. */
@@ -55,8 +55,8 @@ export class Stream {
   }
 }
 
-/** Folds the path into a key, one component at a time, so that no two paths share a key by concatenation. */
-function keyOf(path: readonly (number | string)[]): Key {
+/** The key of a stream's generator: folds the path into it, one component at a time, so that no two paths share a key by concatenation. */
+export function streamKey(path: readonly (number | string)[]): Key {
   const words = new Uint32Array(2);
   let key: Key = [0x9e3779b9, path.length];
   for (const component of path) {

@@ -1,12 +1,14 @@
+import { availableParallelism } from 'node:os';
 import { UserError } from '../diagnostics/diagnostic.ts';
 import { suggestion } from '../diagnostics/suggest.ts';
 import { referenceTarget } from './reference/target.ts';
 import type { Target } from './target.ts';
 import { type Backend, loadCpu, loadTensorFlow, loadWasm, NotInstalled } from './tfjs/backends.ts';
 import { tfjsTarget } from './tfjs/target.ts';
+import { wasmTarget } from './wasm/target.ts';
 
 /** What `--target` takes. */
-export const targetNames = ['auto', 'tfjs', 'tfjs/tensorflow', 'tfjs/wasm', 'tfjs/cpu', 'reference'] as const;
+export const targetNames = ['auto', 'wasm', 'tfjs', 'tfjs/tensorflow', 'tfjs/wasm', 'tfjs/cpu', 'reference'] as const;
 
 export interface Selection {
   readonly target: Target;
@@ -36,9 +38,10 @@ const packages: Record<keyof Loaders, string> = {
   cpu: '@tensorflow/tfjs-backend-cpu',
 };
 
+const foundNoGpu = `${packages.tensorflowGpu} is installed but found no GPU`;
+
 /** Loaders in the order in which they are tried, fastest first. */
 const candidates: Record<string, readonly (keyof Loaders)[]> = {
-  auto: ['tensorflowGpu', 'tensorflow', 'wasm', 'cpu'],
   tfjs: ['tensorflowGpu', 'tensorflow', 'wasm', 'cpu'],
   'tfjs/tensorflow': ['tensorflowGpu', 'tensorflow'],
   'tfjs/wasm': ['wasm'],
@@ -53,6 +56,8 @@ export async function selectTarget(request: string, loaders: Loaders = defaultLo
   if (request === 'reference') {
     return { target: referenceTarget(), reason: 'reference: the slow float64 interpreter, as asked for' };
   }
+  if (request === 'wasm') return ownKernels([]);
+  if (request === 'auto') return gpuOrOwnKernels(loaders);
   const order = candidates[request];
   if (!order) {
     throw new UserError('SP601', `there is no target "${request}"; ${suggestion(request, targetNames)}`, {
@@ -65,6 +70,23 @@ export async function selectTarget(request: string, loaders: Loaders = defaultLo
     if (backend) return selection(candidate, backend, refusals);
   }
   throw new UserError('SP604', `the target "${request}" cannot run: ${sentence(refusals)}; ${remedy(request)}`);
+}
+
+/** A GPU is left to TensorFlow; on a CPU nothing is as fast as kernels made for the model. */
+async function gpuOrOwnKernels(loaders: Loaders): Promise<Selection> {
+  const refusals: string[] = [];
+  const backend = await load('tensorflowGpu', loaders, refusals);
+  if (backend?.onGpu) return selection('tensorflowGpu', backend, refusals);
+  if (backend) refusals.push(foundNoGpu);
+  return ownKernels(refusals);
+}
+
+function ownKernels(refusals: readonly string[]): Selection {
+  // A batch is cut into some eight shards: more threads would find nothing to do.
+  const threads = Math.min(8, availableParallelism());
+  const why = refusals.length > 0 ? `: ${sentence(refusals)}` : '';
+  const count = `${threads} ${threads === 1 ? 'thread' : 'threads'}`;
+  return { target: wasmTarget({ threads }), reason: `wasm on ${count}${why}` };
 }
 
 /** The backend, or null after noting why not. */
@@ -81,7 +103,7 @@ async function load(candidate: keyof Loaders, loaders: Loaders, refusals: string
 function selection(candidate: keyof Loaders, { tf, name, description, onGpu }: Backend, refusals: string[]): Selection {
   const target = tfjsTarget(tf, name, description);
   const notes = [...refusals];
-  if (candidate === 'tensorflowGpu' && !onGpu) notes.push(`${packages.tensorflowGpu} is installed but found no GPU`);
+  if (candidate === 'tensorflowGpu' && !onGpu) notes.push(foundNoGpu);
   const why = notes.length > 0 ? `: ${sentence(notes)}` : '';
   return { target, reason: `${target.name} on ${description}${why}` };
 }

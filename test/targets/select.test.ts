@@ -48,31 +48,16 @@ describe('auto', () => {
     ]);
   });
 
-  it('says that the GPU package found no GPU', async () => {
-    expect(await pick('auto', { tensorflowGpu: cpuTensorFlow })).toEqual([
-      'tfjs/tensorflow',
-      'tfjs/tensorflow on TensorFlow 2.9.1 (CPU): @tensorflow/tfjs-node-gpu is installed but found no GPU',
-    ]);
-  });
-
-  it('takes tfjs-node where the GPU package does not load', async () => {
-    const tensorflowGpu = broken('libcudart.so.11.0: cannot open shared object file\nmore');
-    expect(await pick('auto', { tensorflowGpu, tensorflow: cpuTensorFlow })).toEqual([
-      'tfjs/tensorflow',
-      'tfjs/tensorflow on TensorFlow 2.9.1 (CPU): @tensorflow/tfjs-node-gpu is installed but does not work (libcudart.so.11.0: cannot open shared object file)',
-    ]);
-  });
-
-  it('takes WebAssembly where no TensorFlow is installed', async () => {
-    const why = '@tensorflow/tfjs-node-gpu is not installed and @tensorflow/tfjs-node is not installed';
-    expect(await pick('auto')).toEqual(['tfjs/wasm', `tfjs/wasm on WebAssembly: ${why}`]);
-    expect(await pick('tfjs')).toEqual(await pick('auto'));
-  });
-
-  it('falls back to JavaScript', async () => {
-    const [name, reason] = await pick('auto', { wasm: broken('no SIMD') });
-    expect(name).toBe('tfjs/cpu');
-    expect(reason).toContain('and @tensorflow/tfjs-backend-wasm is installed but does not work (no SIMD)');
+  it('takes its own kernels where there is no GPU, and says why', async () => {
+    const [name, reason] = await pick('auto', { tensorflow: cpuTensorFlow });
+    expect(name).toBe('wasm');
+    expect(reason).toMatch(/^wasm on \d threads?: @tensorflow\/tfjs-node-gpu is not installed$/);
+    const [, other] = await pick('auto', { tensorflowGpu: cpuTensorFlow });
+    expect(other).toMatch(/: @tensorflow\/tfjs-node-gpu is installed but found no GPU$/);
+    const [, broke] = await pick('auto', { tensorflowGpu: broken('libcudart.so.11.0: cannot open\nmore') });
+    expect(broke).toMatch(
+      /: @tensorflow\/tfjs-node-gpu is installed but does not work \(libcudart.so.11.0: cannot open\)$/,
+    );
   });
 
   it('does not load what it does not need', async () => {
@@ -86,12 +71,37 @@ describe('auto', () => {
       tensorflow: note('cpu', cpuTensorFlow),
       wasm: note('wasm', absent),
     });
-    expect(loaded).toEqual(['gpu', 'cpu']);
+    expect(loaded).toEqual(['gpu']);
+  });
+});
+
+describe('tfjs', () => {
+  it('takes tfjs-node where the GPU package does not load', async () => {
+    const tensorflowGpu = broken('libcudart.so.11.0: cannot open shared object file\nmore');
+    expect(await pick('tfjs', { tensorflowGpu, tensorflow: cpuTensorFlow })).toEqual([
+      'tfjs/tensorflow',
+      'tfjs/tensorflow on TensorFlow 2.9.1 (CPU): @tensorflow/tfjs-node-gpu is installed but does not work (libcudart.so.11.0: cannot open shared object file)',
+    ]);
+  });
+
+  it('says that the GPU package found no GPU', async () => {
+    expect(await pick('tfjs', { tensorflowGpu: cpuTensorFlow })).toEqual([
+      'tfjs/tensorflow',
+      'tfjs/tensorflow on TensorFlow 2.9.1 (CPU): @tensorflow/tfjs-node-gpu is installed but found no GPU',
+    ]);
+  });
+
+  it('takes WebAssembly where no TensorFlow is installed, and JavaScript after that', async () => {
+    const why = '@tensorflow/tfjs-node-gpu is not installed and @tensorflow/tfjs-node is not installed';
+    expect(await pick('tfjs')).toEqual(['tfjs/wasm', `tfjs/wasm on WebAssembly: ${why}`]);
+    const [name, reason] = await pick('tfjs', { wasm: broken('no SIMD') });
+    expect(name).toBe('tfjs/cpu');
+    expect(reason).toContain('and @tensorflow/tfjs-backend-wasm is installed but does not work (no SIMD)');
   });
 });
 
 describe('a target by name', () => {
-  it.each(['tfjs/wasm', 'tfjs/cpu', 'reference'])('%s', async (name) => {
+  it.each(['wasm', 'tfjs/wasm', 'tfjs/cpu', 'reference'])('%s', async (name) => {
     expect((await pick(name, { tensorflowGpu: gpu }))[0]).toBe(name);
   });
 

@@ -1,0 +1,77 @@
+/**
+ * Times one training step of sparchc's wasm target on spikes of an SHD-layout file: prints one JSON line.
+ *
+ *   npm run build && node bench/trainStep.js --neuron RadLIF --hidden 512 --h5 FOLDER [--threads 2] [--warm 20] [--n 5]
+ */
+import { resolve } from 'node:path';
+import { parseArgs } from 'node:util';
+import { compileSource } from '../dist/compile.js';
+import { openPipeline } from '../dist/data/pipeline.js';
+import { wasmTarget } from '../dist/targets/wasm/target.js';
+
+const { values } = parseArgs({
+  options: {
+    neuron: { type: 'string', default: 'RadLIF' },
+    hidden: { type: 'string', default: '128' },
+    layers: { type: 'string', default: '3' },
+    batch: { type: 'string', default: '128' },
+    steps: { type: 'string', default: '100' },
+    threads: { type: 'string', default: '2' },
+    warm: { type: 'string', default: '20' },
+    n: { type: 'string', default: '5' },
+    h5: { type: 'string' },
+  },
+});
+const number = (key) => Number(values[key]);
+const median = (times) => times.toSorted((a, b) => a - b)[Math.floor(times.length / 2)];
+
+const readout =
+  values.neuron === 'GRU'
+    ? 'softmax_sum |> dense(classes, norm=batchnorm)'
+    : 'LI(classes, norm=batchnorm) |> softmax_sum';
+const text = `
+sparchc: 1
+name: bench
+data:
+  source: shd(folder="${resolve(values.h5 ?? '')}") |> bin(steps=${values.steps}, window=1.4s)
+  validation: test
+model: |
+  input |> ${number('layers') - 1} * ${values.neuron}(${values.hidden}, norm=batchnorm, dropout=0.1) |> ${readout}
+train: { epochs: 1, batch: ${values.batch} }
+`;
+const { experiment, graph } = compileSource({ name: 'bench', text, folder: process.cwd() });
+const batch = number('batch');
+const pipeline = await openPipeline(experiment.data, { batch, seed: 0 });
+const batches = [];
+for await (const b of pipeline.batches('train')) if (b.size === batch) batches.push(b);
+await pipeline.close();
+
+const started = performance.now();
+const optimizer = { kind: 'adam', beta1: 0.9, beta2: 0.999, eps: 1e-8, weightDecay: 0 };
+const model = await wasmTarget({ threads: number('threads') }).compile(graph, { seed: 0, optimizer, clipNorm: null });
+const step = (i) => model.trainStep(batches[i % batches.length], { epoch: 0, learningRate: 0.01 });
+let result = await step(0);
+const startup = (performance.now() - started) / 1000;
+const times = [];
+for (let i = 1; i < number('warm') + number('n'); i++) {
+  const before = performance.now();
+  result = await step(i);
+  if (i >= number('warm')) times.push((performance.now() - before) / 1000);
+}
+const mean = (rates) => rates.reduce((a, b) => a + b, 0) / rates.length;
+console.log(
+  JSON.stringify({
+    sparchc: model.backend,
+    neuron: values.neuron,
+    hidden: number('hidden'),
+    batch,
+    steps: number('steps'),
+    threads: number('threads'),
+    step_s: Number(median(times).toFixed(4)),
+    startup_s: Number(startup.toFixed(3)),
+    loss: Number(result.loss.toFixed(3)),
+    firing_rates: [...result.firingRates.values()].slice(0, -1).map((r) => Number(mean(r).toFixed(4))),
+    peak_rss_mb: Math.round(process.resourceUsage().maxRSS / 1024),
+  }),
+);
+model.dispose();

@@ -1,0 +1,99 @@
+import {
+  add,
+  atomicAdd,
+  atomicLoad,
+  atomicNotify,
+  atomicStore,
+  atomicWait,
+  eq,
+  gt,
+  i32,
+  type Local,
+  loadI32,
+  lt,
+  mul,
+  ne,
+  sub,
+} from './assembler/expr.ts';
+import { call, type Func } from './assembler/func.ts';
+import { callKernel } from './assembler/module.ts';
+import type { Kernels } from './kernels/kernel.ts';
+
+/**
+ * What runs a program, itself in WebAssembly so that no JavaScript runs between its calls. Addresses of control words;
+ * each has a cache line of its own.
+ */
+export const control = {
+  /** How many threads have reached the barrier, and how often all of them have. */
+  arrived: 64,
+  generation: 128,
+  /** How many programs were started. */
+  started: 192,
+  /** Not 0: threads end. */
+  ending: 256,
+  /** Number of threads, of calls. */
+  threads: 320,
+  calls: 324,
+} as const;
+
+/** Where the calls are: 64 bytes each, five words used. */
+export const programAddress = 1024;
+export const callBytes = 64;
+export const callWords = { kernel: 0, items: 4, args: 8, barrier: 12, next: 16 } as const;
+
+/** How often a thread looks before it sleeps: some ten microseconds. */
+const spins = 4000;
+
+/** Adds `run`, for the calling thread, and `serve`, for the others: it runs programs until told to end. */
+export function addDriver(k: Kernels): void {
+  const barrier = k.helper('barrier', [], (f) => {
+    const threads = f.let('threads', loadI32(control.threads));
+    f.if(gt(threads, 1), () => {
+      const generation = f.let('generation', atomicLoad(control.generation));
+      f.if(
+        eq(add(atomicAdd(control.arrived, 1), 1), threads),
+        () => {
+          f.do(atomicStore(control.arrived, i32(0)));
+          f.do(atomicAdd(control.generation, 1));
+          f.do(atomicNotify(control.generation));
+        },
+        () => waitWhile(f, control.generation, generation),
+      );
+    });
+  });
+  const run = k.helper('run', [], (f) => {
+    const at = f.let('call', programAddress);
+    const end = f.let('end', add(programAddress, mul(loadI32(control.calls), callBytes)));
+    f.while(lt(at, end), () => {
+      const items = f.let('items', loadI32(at, callWords.items));
+      const item = f.let('item', atomicAdd(at, 1, callWords.next));
+      f.while(lt(item, items), () => {
+        f.do(callKernel(loadI32(at, callWords.kernel), item, loadI32(at, callWords.args)));
+        f.set(item, atomicAdd(at, 1, callWords.next));
+      });
+      f.if(loadI32(at, callWords.barrier), () => f.do(call(barrier, [])));
+      f.set(at, add(at, callBytes));
+    });
+  });
+  const serve = k.helper('serve', [], (f) => {
+    const seen = f.let('seen', 0);
+    f.while(i32(1), () => {
+      waitWhile(f, control.started, seen);
+      f.set(seen, add(seen, 1));
+      f.if(atomicLoad(control.ending), () => f.return0());
+      f.do(call(run, []));
+    });
+  });
+  k.module.export(run);
+  k.module.export(serve);
+}
+
+/** Returns when the word at an address is no longer what it was: spins a little, then sleeps. */
+function waitWhile(f: Func, address: number, was: Local): void {
+  const patience = f.let('patience', spins);
+  f.while(patience, () => {
+    f.set(patience, sub(patience, 1));
+    f.if(ne(atomicLoad(address), was), () => f.set(patience, 0));
+  });
+  f.while(eq(atomicLoad(address), was), () => f.do(atomicWait(address, was)));
+}

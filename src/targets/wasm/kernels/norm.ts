@@ -1,0 +1,401 @@
+import {
+  add,
+  addF,
+  divF,
+  type Expr,
+  f32,
+  ge,
+  type Local,
+  lane,
+  loadF32,
+  loadI32,
+  loadSplat,
+  loadV,
+  mul,
+  mulF,
+  splat,
+  splatI32,
+  sqrtF,
+  storeF32,
+  storeV,
+  subF,
+  v,
+} from '../assembler/expr.ts';
+import type { Func } from '../assembler/func.ts';
+import { padded } from '../layout.ts';
+import {
+  eachFeature,
+  eachSample,
+  eachStep,
+  eachVector,
+  type Kernel,
+  type Kernels,
+  onPanel,
+  panelAndChunk,
+  panelStart,
+  type RowArgs,
+  rowParams,
+} from './kernel.ts';
+
+/** Rows of a panel's chunk, address by address. */
+function eachPanelRow(
+  f: Func,
+  rows: RowArgs,
+  chunk: Expr,
+  width: number,
+  lengths: Local | null,
+  body: (offset: Local, t: Local) => void,
+): void {
+  eachSample(f, rows, chunk, (b) => {
+    const steps = f.let('steps', rows.T);
+    if (lengths) f.if(lengths, () => f.set(steps, loadI32(add(lengths, mul(b, 4)))));
+    const offset = f.let('offset', mul(add(mul(b, rows.S), rows.first), width));
+    const t = f.local('i32', 't');
+    f.for(t, 0, steps, 1, () => {
+      body(offset, t);
+      f.set(offset, add(offset, width));
+    });
+  });
+}
+
+const vectorsOf = (f: Func, name: string, count: number): Local[] =>
+  Array.from({ length: count }, (_, i) => f.local('v128', `${name}${i}`));
+
+/** Offset of a chunk's panel in `parts` [chunks, kinds, features]. */
+function partAddress(parts: Expr, features: number, kinds: number, kind: number, chunk: Expr, panel: Expr): Expr {
+  const size = padded(features) * 4;
+  return add(add(parts, mul(chunk, kinds * size)), add(mul(panel, 128), kind * size));
+}
+
+/** Mean and summed squared deviation of a panel's chunk, over valid steps. */
+export function statisticsKernel(k: Kernels, features: number): Kernel {
+  const params = ['x', 'rows', 'parts', 'lengths', 'counts', ...rowParams] as const;
+  return k.kernel(`statistics_${features}`, params, (f, item, a) => {
+    const { panel, chunk } = panelAndChunk(f, item, a);
+    const x = f.let('start', panelStart(a.x, panel, a.rows));
+    const count = f.let('count', v.div(splat(1), loadSplat(add(a.counts, mul(chunk, 4)))));
+    onPanel(f, features, panel, (vectors, width) => {
+      const means = vectorsOf(f, 'mean', vectors);
+      const squares = vectorsOf(f, 'square', vectors);
+      eachPanelRow(f, a, chunk, width, a.lengths, (o) => {
+        const row = f.let('at', add(x, o));
+        means.forEach((m, i) => void f.set(m, v.add(m, loadV(row, 16 * i))));
+      });
+      for (const m of means) f.set(m, v.mul(m, count));
+      eachPanelRow(f, a, chunk, width, a.lengths, (o) => {
+        const row = f.let('at', add(x, o));
+        squares.forEach((s, i) => {
+          const d = f.let('d', v.sub(loadV(row, 16 * i), means[i]));
+          f.set(s, v.add(s, v.mul(d, d)));
+        });
+      });
+      const part = f.let('part', partAddress(a.parts, features, 2, 0, chunk, panel));
+      means.forEach((m, i) => void f.do(storeV(part, m, 16 * i)));
+      squares.forEach((s, i) => void f.do(storeV(part, s, padded(features) * 4 + 16 * i)));
+    });
+  });
+}
+
+/** Merges the chunks' statistics (Chan et al. 1979) into the coefficients of batchnorm and the running statistics. */
+export function batchnormKernel(k: Kernels, features: number): Kernel {
+  const params = [
+    'parts',
+    'counts',
+    'chunks',
+    'weight',
+    'ownBias',
+    'scale',
+    'mean',
+    'inverse',
+    'runningMean',
+    'runningVar',
+    'f_momentum',
+    'f_eps',
+    'f_unbiased',
+  ] as const;
+  return k.kernel(`batchnorm_${features}`, params, (f, _, a) => {
+    const size = padded(features) * 4;
+    eachFeature(f, features, (o) => {
+      const mean = f.let('m', splat(0));
+      const squares = f.let('squares', splat(0));
+      const total = f.let('total', f32(0));
+      const chunk = f.local('i32', 'chunk');
+      const part = f.let('part', add(a.parts, o));
+      f.for(chunk, 0, a.chunks, 1, () => {
+        const count = f.let('count', loadF32(add(a.counts, mul(chunk, 4))));
+        const both = f.let('both', addF(total, count));
+        const delta = f.let('delta', v.sub(loadV(part), mean));
+        f.set(mean, v.add(mean, v.mul(delta, v.splatF32(divF(count, both)))));
+        const spread = v.mul(v.mul(delta, delta), v.splatF32(divF(mulF(total, count), both)));
+        f.set(squares, v.add(squares, v.add(loadV(part, size), spread)));
+        f.set(total, both);
+        f.set(part, add(part, 2 * size));
+      });
+      const variance = f.let('variance', v.div(squares, v.splatF32(total)));
+      const inverse = f.let('inv', v.div(splat(1), v.sqrt(v.add(variance, v.splatF32(a.f_eps)))));
+      storeAffine(f, a, o, mean, inverse);
+      const observed = f.let('observed', mean);
+      f.if(a.ownBias, () => f.set(observed, v.add(mean, loadV(add(a.ownBias, o)))));
+      blendInto(f, add(a.runningMean, o), observed, a.f_momentum);
+      blendInto(f, add(a.runningVar, o), v.mul(variance, v.splatF32(a.f_unbiased)), a.f_momentum);
+    });
+  });
+}
+
+type AffineArgs = Record<'weight' | 'scale' | 'mean' | 'inverse', Local>;
+
+function storeAffine(f: Func, a: AffineArgs, o: Expr, mean: Local, inverse: Local): void {
+  const scale = f.let('s', v.mul(loadV(add(a.weight, o)), inverse));
+  f.do(storeV(add(a.scale, o), scale));
+  f.do(storeV(add(a.mean, o), mean));
+  f.do(storeV(add(a.inverse, o), inverse));
+}
+
+function blendInto(f: Func, address: Expr, value: Expr, momentum: Expr): void {
+  const kept = v.mul(loadV(address), v.splatF32(subF(f32(1), momentum)));
+  f.do(storeV(address, v.add(kept, v.mul(value, v.splatF32(momentum)))));
+}
+
+/** The coefficients of batchnorm in evaluation, from the running statistics. */
+export function runningKernel(k: Kernels, features: number): Kernel {
+  const params = ['weight', 'ownBias', 'scale', 'mean', 'inverse', 'runningMean', 'runningVar', 'f_eps'] as const;
+  return k.kernel(`running_${features}`, params, (f, _, a) => {
+    eachFeature(f, features, (o) => {
+      const mean = f.let('m', loadV(add(a.runningMean, o)));
+      f.if(a.ownBias, () => f.set(mean, v.sub(mean, loadV(add(a.ownBias, o)))));
+      const deviation = v.sqrt(v.add(loadV(add(a.runningVar, o)), v.splatF32(a.f_eps)));
+      storeAffine(f, a, o, mean, f.let('inv', v.div(splat(1), deviation)));
+    });
+  });
+}
+
+/** y = (x - mean) * scale + bias. */
+export function affineKernel(k: Kernels, features: number): Kernel {
+  const params = ['x', 'y', 'rows', 'mean', 'scale', 'bias', ...rowParams] as const;
+  return k.kernel(`affine_${features}`, params, (f, item, a) => {
+    eachStep(f, a, item, (row) => {
+      eachVector(f, features, a.rows, row, (o, feature) => {
+        const scaled = v.mul(v.sub(loadV(add(a.x, o)), loadV(add(a.mean, feature))), loadV(add(a.scale, feature)));
+        f.do(storeV(add(a.y, o), v.add(scaled, loadV(add(a.bias, feature)))));
+      });
+    });
+  });
+}
+
+/** Per chunk, sums of d and of d * x̂, with x̂ = (x - mean) * inverse. */
+export function normSumsKernel(k: Kernels, features: number): Kernel {
+  const params = ['d', 'x', 'rows', 'mean', 'inverse', 'parts', ...rowParams] as const;
+  return k.kernel(`normSums_${features}`, params, (f, item, a) => {
+    const { panel, chunk } = panelAndChunk(f, item, a);
+    const x = f.let('xStart', panelStart(a.x, panel, a.rows));
+    const d = f.let('dStart', panelStart(a.d, panel, a.rows));
+    const feature = f.let('feature', mul(panel, 128));
+    const part = f.let('part', partAddress(a.parts, features, 2, 0, chunk, panel));
+    onPanel(f, features, panel, (vectors, width) => {
+      // Two vectors at a time: sums and statistics of them fit the registers.
+      for (let i = 0; i < vectors; i += 2) {
+        const pair = [i, i + 1].filter((k) => k < vectors);
+        const plain = vectorsOf(f, 'sum', pair.length);
+        const weighted = vectorsOf(f, 'weighted', pair.length);
+        const mean = pair.map((k) => f.let('m', loadV(add(a.mean, feature), 16 * k)));
+        for (const t of [...plain, ...weighted]) f.set(t, splat(0));
+        eachPanelRow(f, a, chunk, width, null, (o) => {
+          const xs = f.let('xs', add(x, o));
+          const ds = f.let('ds', add(d, o));
+          pair.forEach((k, n) => {
+            const value = f.let('value', loadV(ds, 16 * k));
+            f.set(plain[n], v.add(plain[n], value));
+            f.set(weighted[n], v.add(weighted[n], v.mul(value, v.sub(loadV(xs, 16 * k), mean[n]))));
+          });
+        });
+        pair.forEach((k, n) => {
+          f.do(storeV(part, plain[n], 16 * k));
+          const scaled = v.mul(weighted[n], loadV(add(a.inverse, feature), 16 * k));
+          f.do(storeV(part, scaled, padded(features) * 4 + 16 * k));
+        });
+      }
+    });
+  });
+}
+
+/** From the sums: the gradients of weight and bias, and what `normBackward` subtracts. */
+export function normGradientKernel(k: Kernels, features: number): Kernel {
+  const params = ['parts', 'chunks', 'scale', 'inverse', 'gWeight', 'gBias', 'offset', 'slope', 'f_count'] as const;
+  return k.kernel(`normGradient_${features}`, params, (f, _, a) => {
+    const size = padded(features) * 4;
+    eachFeature(f, features, (o) => {
+      const [plain, weighted] = sumParts(f, add(a.parts, o), a.chunks, 2, size);
+      f.do(storeV(add(a.gBias, o), plain));
+      f.do(storeV(add(a.gWeight, o), weighted));
+      const share = f.let('share', v.div(loadV(add(a.scale, o)), v.splatF32(a.f_count)));
+      f.do(storeV(add(a.offset, o), v.mul(share, plain)));
+      f.do(storeV(add(a.slope, o), v.mul(v.mul(share, loadV(add(a.inverse, o))), weighted)));
+    });
+  });
+}
+
+/** Sums over chunks, in their order, of `kinds` vectors each. */
+export function sumParts(f: Func, first: Expr, chunks: Expr, kinds: number, size: number): Local[] {
+  const totals = Array.from({ length: kinds }, () => f.let('total', splat(0)));
+  const part = f.let('part', first);
+  const chunk = f.local('i32', 'chunk');
+  f.for(chunk, 0, chunks, 1, () => {
+    totals.forEach((t, i) => void f.set(t, v.add(t, loadV(part, i * size))));
+    f.set(part, add(part, kinds * size));
+  });
+  return totals;
+}
+
+/** In place: d = d * scale - (offset + slope * (x - mean)), on padded steps d * scale. */
+export function normBackwardKernel(k: Kernels, features: number): Kernel {
+  const params = ['d', 'x', 'rows', 'scale', 'mean', 'offset', 'slope', 'lengths', ...rowParams] as const;
+  return k.kernel(`normBackward_${features}`, params, (f, item, a) => {
+    eachStep(f, a, item, (row, b, t) => {
+      const valid = f.let('valid', splatI32(-1));
+      f.if(a.lengths, () => {
+        f.if(ge(t, loadI32(add(a.lengths, mul(b, 4)))), () => f.set(valid, splat(0)));
+      });
+      eachVector(f, features, a.rows, row, (o, feature) => {
+        const d = f.let('dAt', add(a.d, o));
+        const centered = v.sub(loadV(add(a.x, o)), loadV(add(a.mean, feature)));
+        const common = v.add(loadV(add(a.offset, feature)), v.mul(centered, loadV(add(a.slope, feature))));
+        const own = v.mul(loadV(d), loadV(add(a.scale, feature)));
+        f.do(storeV(d, v.sub(own, v.and(common, valid))));
+      });
+    });
+  });
+}
+
+/** Sums over the rows of a chunk, of valid steps only where `lengths` is not 0. */
+export function rowSumsKernel(k: Kernels, features: number): Kernel {
+  const params = ['x', 'rows', 'parts', 'lengths', ...rowParams] as const;
+  return k.kernel(`rowSums_${features}`, params, (f, item, a) => {
+    const { panel, chunk } = panelAndChunk(f, item, a);
+    const x = f.let('start', panelStart(a.x, panel, a.rows));
+    onPanel(f, features, panel, (vectors, width) => {
+      const sums = vectorsOf(f, 'sum', vectors);
+      for (const s of sums) f.set(s, splat(0));
+      eachPanelRow(f, a, chunk, width, a.lengths, (o) => {
+        const row = f.let('at', add(x, o));
+        sums.forEach((s, i) => void f.set(s, v.add(s, loadV(row, 16 * i))));
+      });
+      const part = f.let('part', partAddress(a.parts, features, 1, 0, chunk, panel));
+      sums.forEach((s, i) => void f.do(storeV(part, s, 16 * i)));
+    });
+  });
+}
+
+/** total = factor * the chunks' sums. */
+export function totalKernel(k: Kernels, features: number): Kernel {
+  const params = ['parts', 'chunks', 'total', 'f_factor'] as const;
+  return k.kernel(`total_${features}`, params, (f, _, a) => {
+    eachFeature(f, features, (o) => {
+      const [sum] = sumParts(f, add(a.parts, o), a.chunks, 1, padded(features) * 4);
+      f.do(storeV(add(a.total, o), v.mul(sum, v.splatF32(a.f_factor))));
+    });
+  });
+}
+
+/** The sum of the four lanes, of features that exist. */
+export function lanesSum(x: Expr): Expr {
+  return addF(addF(lane(x, 0), lane(x, 1)), addF(lane(x, 2), lane(x, 3)));
+}
+
+/** All bits of the lanes of a vector of features that exist. */
+export function existing(features: number, feature: Expr): Expr {
+  const lanes = v.iadd(v.splatInt(feature), lanesOffsets);
+  return v.iltU(lanes, splatI32(features * 4));
+}
+
+const lanesOffsets: Expr = {
+  type: 'v128',
+  code: [0xfd, 12, 0, 0, 0, 0, 4, 0, 0, 0, 8, 0, 0, 0, 12, 0, 0, 0],
+  text: '[0, 4, 8, 12]',
+};
+
+/** Layernorm: y = x̂ * weight + bias with x̂ over the features of a row, of x (+ ownBias); keeps mean and inverse per row. */
+export function layernormKernel(k: Kernels, features: number): Kernel {
+  const params = ['x', 'y', 'rows', 'ownBias', 'weight', 'bias', 'statistics', 'f_eps', ...rowParams] as const;
+  return k.kernel(`layernorm_${features}`, params, (f, item, a) => {
+    const n = f32(features);
+    eachStep(f, a, item, (row) => {
+      const sum = f.let('sum', splat(0));
+      f.if(a.ownBias, () =>
+        eachVector(f, features, a.rows, row, (o, feature) => {
+          const at = f.let('at', add(a.x, o));
+          f.do(storeV(at, v.add(loadV(at), loadV(add(a.ownBias, feature)))));
+        }),
+      );
+      eachVector(f, features, a.rows, row, (o) => f.set(sum, v.add(sum, loadV(add(a.x, o)))));
+      const mean = f.let('mean', divF(lanesSum(sum), n));
+      const means = f.let('means', v.splatF32(mean));
+      f.set(sum, splat(0));
+      eachVector(f, features, a.rows, row, (o, feature) => {
+        const d = f.let('d', v.and(v.sub(loadV(add(a.x, o)), means), existing(features, feature)));
+        f.set(sum, v.add(sum, v.mul(d, d)));
+      });
+      const inverse = f.let('inverse', divF(f32(1), sqrtF(addF(divF(lanesSum(sum), n), a.f_eps))));
+      const kept = f.let('kept', add(a.statistics, mul(row, 8)));
+      f.do(storeF32(kept, mean));
+      f.do(storeF32(kept, inverse, 4));
+      eachVector(f, features, a.rows, row, (o, feature) => {
+        const normal = v.mul(v.sub(loadV(add(a.x, o)), means), v.splatF32(inverse));
+        f.do(storeV(add(a.y, o), v.add(v.mul(normal, loadV(add(a.weight, feature))), loadV(add(a.bias, feature)))));
+      });
+    });
+  });
+}
+
+/** In place the cotangent of a layernorm's input; per chunk, the sums of d * x̂, of d, and of the result. */
+export function layernormBackwardKernel(k: Kernels, features: number): Kernel {
+  const params = ['d', 'x', 'rows', 'weight', 'statistics', 'parts', ...rowParams] as const;
+  return k.kernel(`layernormBackward_${features}`, params, (f, item, a) => {
+    const n = f32(features);
+    const size = padded(features) * 4;
+    const parts = f.let('chunkParts', add(a.parts, mul(item, 3 * size)));
+    eachFeature(f, features, (o) => [0, 1, 2].map((i) => f.do(storeV(add(parts, o), splat(0), i * size))));
+    const accumulate = (address: Expr, value: Expr, offset: number) => {
+      const at = f.let('sumAt', address);
+      f.do(storeV(at, v.add(loadV(at, offset), value), offset));
+    };
+    eachStep(f, a, item, (row) => {
+      const kept = f.let('kept', add(a.statistics, mul(row, 8)));
+      const mean = f.let('mean', loadSplat(kept));
+      const inverse = f.let('inverse', loadSplat(kept, 4));
+      const plain = f.let('plain', splat(0));
+      const weighted = f.let('weighted', splat(0));
+      const normal = (o: Expr) => v.mul(v.sub(loadV(add(a.x, o)), mean), inverse);
+      eachVector(f, features, a.rows, row, (o, feature) => {
+        const d = f.let('dv', loadV(add(a.d, o)));
+        const x = f.let('xv', normal(o));
+        const g = f.let('g', v.mul(d, loadV(add(a.weight, feature))));
+        f.set(plain, v.add(plain, g));
+        f.set(weighted, v.add(weighted, v.mul(g, x)));
+        accumulate(add(parts, feature), v.mul(d, x), 0);
+        accumulate(add(parts, feature), d, size);
+      });
+      const meanG = f.let('meanG', v.splatF32(divF(lanesSum(plain), n)));
+      const meanW = f.let('meanW', v.splatF32(divF(lanesSum(weighted), n)));
+      eachVector(f, features, a.rows, row, (o, feature) => {
+        const g = v.mul(loadV(add(a.d, o)), loadV(add(a.weight, feature)));
+        const dx = v.mul(v.sub(v.sub(g, meanG), v.mul(normal(o), meanW)), inverse);
+        const result = f.let('dx', v.and(dx, existing(features, feature)));
+        f.do(storeV(add(a.d, o), result));
+        accumulate(add(parts, feature), result, 2 * size);
+      });
+    });
+  });
+}
+
+/** Adds up three vectors per chunk into the gradients of a layernorm; `gOwnBias` is 0 where the product has no bias. */
+export function layernormGradientKernel(k: Kernels, features: number): Kernel {
+  const params = ['parts', 'chunks', 'gWeight', 'gBias', 'gOwnBias'] as const;
+  return k.kernel(`layernormGradient_${features}`, params, (f, _, a) => {
+    eachFeature(f, features, (o) => {
+      const [weight, bias, own] = sumParts(f, add(a.parts, o), a.chunks, 3, padded(features) * 4);
+      f.do(storeV(add(a.gWeight, o), weight));
+      f.do(storeV(add(a.gBias, o), bias));
+      f.if(a.gOwnBias, () => f.do(storeV(add(a.gOwnBias, o), own)));
+    });
+  });
+}

@@ -1,0 +1,180 @@
+import {
+  add,
+  addF,
+  and,
+  choose,
+  type Expr,
+  f32,
+  ge,
+  type I32,
+  i32,
+  loadF32,
+  loadI32,
+  loadU16,
+  lt,
+  mul,
+  shrU,
+  splat,
+  storeF32,
+  storeI32,
+  storeV,
+  sub,
+  sum,
+} from '../assembler/expr.ts';
+import type { Func } from '../assembler/func.ts';
+import { panelBytes } from '../layout.ts';
+import { eachSample, eachStep, eachVector, type Kernel, type Kernels, rowParams } from './kernel.ts';
+import { eventBytes, spanBytes } from './products.ts';
+
+/** Lists events from the host's arrays: offsets of the rows (sample, step), units and counts. */
+export function importEvents(k: Kernels): Kernel {
+  const params = ['offsets', 'units', 'counts', 'events', 'spans', ...rowParams] as const;
+  return k.kernel('importEvents', params, (f, item, a) => {
+    eachStep(f, a, item, (row, b, t) => {
+      const offset = f.let('offset', add(a.offsets, mul(add(mul(b, a.T), t), 4)));
+      const i = f.let('i', loadI32(offset));
+      const end = f.let('end', loadI32(offset, 4));
+      const out = f.let('out', add(a.events, mul(i, eventBytes)));
+      const span = f.let('span', add(a.spans, mul(row, spanBytes)));
+      f.do(storeI32(span, out));
+      f.while(lt(i, end), () => {
+        f.do(storeI32(out, loadU16(add(a.units, mul(i, 2)))));
+        f.do(storeI32(out, loadI32(add(a.counts, mul(i, 4))), 4));
+        f.set(out, add(out, eventBytes));
+        f.set(i, add(i, 1));
+      });
+      f.do(storeI32(span, out, 4));
+    });
+  });
+}
+
+/** Address of an element of an array [rows, features] of any size. */
+function elementAddress(base: Expr, rows: Expr, features: Expr, row: Expr, feature: Expr): Expr {
+  const full = and(features, -32);
+  const panel = shrU(feature, 5);
+  const tailWidth = mul(and(add(sub(features, full), 3), -4), 4);
+  const width = choose(lt(feature, full), i32(panelBytes), tailWidth);
+  return sum(base, mul(mul(panel, rows), panelBytes), mul(row, width), mul(and(feature, 31), 4));
+}
+
+/** From the host's row-major [B, T, features] into an array. Padding features become 0. */
+export function unpackKernel(k: Kernels): Kernel {
+  const params = ['source', 'target', 'rows', 'features', ...rowParams] as const;
+  return k.kernel('unpack', params, (f, item, a) => {
+    eachStep(f, a, item, (row, b, t) => {
+      const from = f.let('from', add(a.source, mul(mul(add(mul(b, a.T), t), a.features), 4)));
+      const feature = f.local('i32', 'feature');
+      const end = f.let('padded', and(add(a.features, 3), -4));
+      f.for(feature, 0, end, 1, () => {
+        const to = f.let('to', elementAddress(a.target, a.rows, a.features, row, feature));
+        f.if(
+          lt(feature, a.features),
+          () => f.do(storeF32(to, loadF32(from))),
+          () => f.do(storeI32(to, i32(0))),
+        );
+        f.set(from, add(from, 4));
+      });
+    });
+  });
+}
+
+/**
+ * Copies (or adds) `count` features from one array to another, from feature `from` to feature `to` on; `reversed` turns
+ * each sample's sequence around within its length (`lengths` is 0 where every step is valid).
+ */
+export function placeKernel(k: Kernels): Kernel {
+  const params = [
+    'source',
+    'sourceFeatures',
+    'from',
+    'target',
+    'targetFeatures',
+    'to',
+    'count',
+    'rows',
+    'reversed',
+    'accumulate',
+    'lengths',
+    ...rowParams,
+  ] as const;
+  return k.kernel('place', params, (f, item, a) => {
+    eachSample(f, a, item, (b) => {
+      const length = f.let('length', a.T);
+      f.if(a.lengths, () => f.set(length, loadI32(add(a.lengths, mul(b, 4)))));
+      const t = f.local('i32', 't');
+      f.for(t, 0, a.T, 1, () => {
+        const row = f.let('row', sum(mul(b, a.S), a.first, t));
+        const other = f.let('other', row);
+        f.if(and(a.reversed, lt(t, length)), () => f.set(other, sum(mul(b, a.S), a.first, sub(sub(length, 1), t))));
+        const feature = f.local('i32', 'feature');
+        f.for(feature, 0, a.count, 1, () => {
+          const source = elementAddress(a.source, a.rows, a.sourceFeatures, row, add(feature, a.from));
+          const target = f.let('target', elementAddress(a.target, a.rows, a.targetFeatures, other, add(feature, a.to)));
+          const value = f.let('value', loadF32(source));
+          f.if(a.accumulate, () => f.set(value, addF(value, loadF32(target))));
+          f.do(storeF32(target, value));
+        });
+        zeroPadding(f, a, other);
+      });
+    });
+  });
+}
+
+/** The padding of the target after its last feature. */
+function zeroPadding(
+  f: Func,
+  a: { target: Expr; targetFeatures: Expr; rows: Expr; to: Expr; count: Expr },
+  row: Expr,
+): void {
+  f.if(ge(add(a.to, a.count), a.targetFeatures), () => {
+    const feature = f.let('padding', a.targetFeatures);
+    f.while(and(feature, 3), () => {
+      const inLast = add(
+        elementAddress(a.target, a.rows, a.targetFeatures, row, sub(a.targetFeatures, 1)),
+        padDistance(feature, a.targetFeatures),
+      );
+      f.do(storeI32(inLast, i32(0)));
+      f.set(feature, add(feature, 1));
+    });
+  });
+}
+
+const padDistance = (feature: Expr, features: I32): Expr => mul(add(sub(feature, features), 1), 4);
+
+/** The row of each sample's last valid step: [B, T, features] -> [B, features], or back with zeros elsewhere. */
+export function lastStepKernel(k: Kernels, back: boolean): Kernel {
+  const params = ['sequence', 'rows', 'pooled', 'pooledRows', 'features', 'lengths', ...rowParams] as const;
+  return k.kernel(back ? 'spreadLast' : 'takeLast', params, (f, item, a) => {
+    const end = f.let('padded', and(add(a.features, 3), -4));
+    eachStep(f, a, item, (row, b, t) => {
+      const last = f.let('last', a.T);
+      f.if(a.lengths, () => f.set(last, loadI32(add(a.lengths, mul(b, 4)))));
+      const isLast = f.let('isLast', lt(t, last));
+      f.set(isLast, and(isLast, ge(t, sub(last, 1))));
+      const feature = f.local('i32', 'feature');
+      f.for(feature, 0, end, 1, () => {
+        const inSequence = f.let('inSequence', elementAddress(a.sequence, a.rows, end, row, feature));
+        const inPooled = f.let('inPooled', elementAddress(a.pooled, a.pooledRows, end, b, feature));
+        if (back) f.do(storeF32(inSequence, choose(isLast, loadF32(inPooled), f32(0))));
+        else f.if(isLast, () => f.do(storeF32(inPooled, loadF32(inSequence))));
+      });
+    });
+  });
+}
+
+/** An array from the events of its rows. */
+export function scatterKernel(k: Kernels, features: number): Kernel {
+  const params = ['y', 'rows', 'spans', ...rowParams] as const;
+  return k.kernel(`scatter_${features}`, params, (f, item, a) => {
+    eachStep(f, a, item, (row) => {
+      eachVector(f, features, a.rows, row, (o) => f.do(storeV(add(a.y, o), splat(0))));
+      const span = f.let('span', add(a.spans, mul(row, spanBytes)));
+      const event = f.let('event', loadI32(span));
+      const end = f.let('end', loadI32(span, 4));
+      f.while(lt(event, end), () => {
+        f.do(storeI32(elementAddress(a.y, a.rows, i32(features), row, loadI32(event)), loadI32(event, 4)));
+        f.set(event, add(event, eventBytes));
+      });
+    });
+  });
+}

@@ -1,0 +1,217 @@
+import type { PopulationNode, ReadoutNode } from '../../ir/graph.ts';
+import type { Var } from '../../ir/step.ts';
+import { uniformKernel } from './kernels/draws.ts';
+import { copyKernel, gradientKernel, layerSumsKernel } from './kernels/gradients.ts';
+import { arrayBytes, matrixRows, padded, panelsOf } from './layout.ts';
+import type { Lists, Network, Operand } from './network.ts';
+import { backwardSequences } from './neuron/backward.ts';
+import { ownOutput } from './neuron/forward.ts';
+import type { NeuronKernels } from './neuron/neuron.ts';
+import { type OnceStage, onceStages } from './neuron/once.ts';
+import { stateOf } from './neuron/plan.ts';
+import type { Argument, Buffer } from './program.ts';
+
+/** One direction of a layer of neurons (or a pool): its calls and what it keeps. */
+export class Layer {
+  readonly output: Buffer;
+  readonly gates: Lists | null;
+  inputCotangents: Buffer[] = [];
+  private readonly network: Network;
+  private readonly kernels: NeuronKernels;
+  private readonly name: string;
+  private readonly shared: Record<string, Argument>;
+  private readonly products: readonly Lists[];
+  private sums: Buffer | null = null;
+  private sequences: Record<string, Buffer> = {};
+  private readonly once: ReadonlyMap<number, Buffer>;
+
+  constructor(
+    network: Network,
+    node: PopulationNode | ReadoutNode,
+    kernels: NeuronKernels,
+    inputs: readonly Operand[],
+    direction: number,
+  ) {
+    const { plan } = kernels;
+    const { step, features } = plan;
+    const { program, variant } = network;
+    this.network = network;
+    this.kernels = kernels;
+    this.name = direction === 0 ? node.layer : `${node.layer} backwards`;
+    this.once = onceBuffers(network, node, kernels, this.name);
+    const sequence = (what: string) => network.array(`${what} of ${this.name}`, features, true);
+    this.shared = { rows: network.rowCount(true), sampleRows: network.rowCount(false) };
+    inputs.forEach(({ array, affine }, i) => {
+      this.shared[`input${i}`] = array;
+      if (!affine) return;
+      Object.assign(this.shared, { [`mean${i}`]: affine.mean, [`scale${i}`]: affine.scale, [`bias${i}`]: affine.bias });
+    });
+    step.states.forEach((s, i) => {
+      this.shared[`state${i}`] = sequence(s.name);
+    });
+    for (const v of plan.kept) this.shared[`kept${v.id}`] = sequence(v.name);
+    for (const v of plan.once) this.shared[`once${v.id}`] = this.once.get(v.id) as Buffer;
+    if (ownOutput(plan)) this.shared.output = sequence('output');
+    this.output = (ownOutput(plan) ? this.shared.output : this.shared[`state${stateOf(step, step.output)}`]) as Buffer;
+
+    step.states.forEach((s, i) => {
+      const target = this.shared[`state${i}`] as Buffer;
+      const name = initialName(node, s.name, direction);
+      if (variant.drawsStates && s.initializer.kind === 'uniform') {
+        program.call(uniformKernel(network.k, features, s.initializer), variant.shape.chunks, {
+          keys: program.input(`keys of ${name}`, variant.shape.B * 8),
+          target,
+          rows: network.rowCount(true),
+          ...network.rows(true),
+        });
+      } else network.unpack(program.input(name, variant.shape.B * features * 4), target, features, true, true);
+    });
+    this.products = plan.products.map((p) => network.newLists(`${p.out.name} of ${this.name}`, features, true));
+    const args: Record<string, Argument> = { ...this.shared, ...network.rows(true) };
+    for (const v of [...plan.forwardScratch, ...plan.copies]) {
+      args[`scratch${(v as Var).id}`] = network.array(`scratch of ${this.name}`, features, false);
+    }
+    this.products.forEach(
+      (lists, i) => void Object.assign(args, { [`events${i}`]: lists.events, [`spans${i}`]: lists.spans }),
+    );
+    program.call(kernels.forward, variant.shape.chunks, args);
+    this.gates = variant.training && kernels.gate ? this.listGates() : null;
+  }
+
+  private listGates(): Lists {
+    const { network, kernels } = this;
+    const lists = network.newLists(`gates of ${this.name}`, kernels.plan.features, true);
+    network.program.call(kernels.gate!, network.variant.shape.chunks, {
+      ...this.shared,
+      events: lists.events,
+      spans: lists.spans,
+      ...network.rows(true),
+    });
+    return lists;
+  }
+
+  /** From the cotangent of the output to those of the inputs, and the chunks' sums. */
+  backward(dOutput: Buffer): void {
+    const { network, kernels } = this;
+    const { adjoint, features } = kernels.plan;
+    const { chunks } = network.variant.shape;
+    const perSample = (what: string) => network.array(`${what} of ${this.name}`, features, false);
+    for (const name of backwardSequences(kernels.plan))
+      this.sequences[name] = network.array(`${name} of ${this.name}`, features, true);
+    const args: Record<string, Argument> = { ...this.shared, ...this.sequences, dOutput, ...network.rows(true) };
+    adjoint.states.forEach((_, i) => {
+      args[`carried${i}`] = perSample('carried');
+      args[`carriedToo${i}`] = perSample('carried');
+    });
+    for (const v of kernels.plan.backwardScratch) args[`scratch${v.id}`] = perSample('scratch');
+    if (adjoint.sums.length > 0) {
+      this.sums = network.program.buffer(`sums of ${this.name}`, adjoint.sums.length * arrayBytes(chunks, features));
+      args.sums = this.sums;
+    }
+    args.gates = this.gates?.spans ?? 0;
+    args.gateEvents = this.gates?.events ?? 0;
+    network.program.call(kernels.backward, chunks, args);
+    this.inputCotangents = adjoint.inputs.map((_, i) => this.sequences[`dInput${i}`]);
+  }
+
+  /** The parameters' gradients, from the sums and outer products of all directions. */
+  static gradients(network: Network, node: PopulationNode, layers: readonly Layer[]): void {
+    const [first] = layers;
+    const { adjoint, features, step, outers } = first.kernels.plan;
+    const { program, store } = network;
+    const into = new Map<number, Buffer>(first.once);
+    const vector = (v: Var) => program.buffer(`${v.name} of ${first.name}`, bytesOf(v, features));
+    adjoint.sums.forEach((s, i) => void into.set(s.into.id, first.total(layers, i, vector(s.into))));
+    adjoint.outers.forEach((o, n) => {
+      const gradient = vector(o.into);
+      into.set(o.into.id, gradient);
+      layers.forEach((layer, direction) => {
+        const lists = layer.products[outers[n].product];
+        network.weightGradient(
+          `${o.target.name} of ${layer.name}`,
+          lists,
+          layer.sequences[outers[n].left],
+          features,
+          true,
+          gradient,
+          direction > 0,
+        );
+      });
+    });
+    runOnce(network, onceStages(network.k, `adjoint_${first.kernels.name}`, adjoint.prelude, features), into, vector);
+    for (const { parameter, value } of adjoint.gradients) {
+      const { variable } = step.parameters.find((p) => p.name === parameter)!;
+      const gradient = store.gradient(node.parameters[parameter]);
+      // What the loss does not depend on keeps the gradient 0 that it was given once.
+      if (value.kind === 'lit') continue;
+      const x = into.get(value.id) as Buffer;
+      const isScalar = value.type.extent === 'scalar';
+      if (variable.type.extent === 'matrix')
+        program.call(copyKernel(network.k), panelsOf(features).count, {
+          x,
+          y: gradient,
+          bytes: gradient.bytes,
+          part: matrixRows(features) * 128,
+        });
+      else {
+        const kernel = gradientKernel(network.k, features, variable.type.extent === 'scalar');
+        program.call(kernel, 1, { x, y: gradient, fromScalar: isScalar ? 1 : 0 });
+      }
+    }
+  }
+
+  /** A sum over the chunks of all directions. */
+  private total(layers: readonly Layer[], index: number, total: Buffer): Buffer {
+    const { network, kernels } = this;
+    const { adjoint, features } = kernels.plan;
+    const { target } = adjoint.sums[index];
+    const size = padded(features) * 4;
+    network.program.call(layerSumsKernel(network.k, features, target.type.extent === 'scalar'), 1, {
+      parts: this.sums!,
+      partsToo: layers[1]?.sums ?? 0,
+      start: index * size,
+      stride: adjoint.sums.length * size,
+      chunks: network.variant.shape.chunks,
+      total,
+    });
+    return total;
+  }
+}
+
+const bytesOf = (v: Var, features: number): number =>
+  ({ scalar: 16, features: padded(features) * 4, rows: 0, matrix: arrayBytes(matrixRows(features), features) })[
+    v.type.extent
+  ];
+
+export const initialName = (node: PopulationNode | ReadoutNode, state: string, direction: number): string =>
+  `initial ${state} of ${node.layer} ${direction}`;
+
+/** Parameters, and what the prelude computes of them. */
+function onceBuffers(
+  network: Network,
+  node: PopulationNode | ReadoutNode,
+  kernels: NeuronKernels,
+  name: string,
+): Map<number, Buffer> {
+  const { step, features } = kernels.plan;
+  const buffers = new Map<number, Buffer>();
+  if (node.kind === 'population') {
+    for (const p of step.parameters) buffers.set(p.variable.id, network.store.parameter(node.parameters[p.name]));
+  }
+  const stages = onceStages(network.k, kernels.name, step.prelude, features);
+  runOnce(network, stages, buffers, (v) => network.program.buffer(`${v.name} of ${name}`, bytesOf(v, features)));
+  return buffers;
+}
+
+function runOnce(
+  network: Network,
+  stages: readonly OnceStage[],
+  buffers: Map<number, Buffer>,
+  fresh: (v: Var) => Buffer,
+): void {
+  for (const { kernel, items, variables } of stages) {
+    for (const v of variables) if (!buffers.has(v.id)) buffers.set(v.id, fresh(v));
+    const args = Object.fromEntries(variables.map((v) => [`v${v.id}`, buffers.get(v.id) as Buffer]));
+    network.program.call(kernel, items, args);
+  }
+}

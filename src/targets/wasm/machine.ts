@@ -1,0 +1,101 @@
+import { UserError } from '../../diagnostics/diagnostic.ts';
+import { maximumPages } from './assembler/module.ts';
+import { callBytes, callWords, control, programAddress } from './driver.ts';
+import type { Argument, Program, Run } from './program.ts';
+import { Threads } from './threads.ts';
+import { type CompiledModule, type Memory, pageBytes, webAssembly } from './webassembly.ts';
+
+/** Where programs end and everything else may start. */
+export const programEnd = 1 << 19;
+
+/** The shared memory, the compiled kernels and the threads that run them. */
+export class Machine {
+  private readonly memory: Memory;
+  private readonly runProgram: () => void;
+  private threads: Threads;
+  private views: { readonly floats: Float32Array; readonly words: Int32Array; readonly bytes: Uint8Array };
+
+  private constructor(memory: Memory, module: CompiledModule, threads: Threads) {
+    this.memory = memory;
+    this.threads = threads;
+    this.runProgram = new webAssembly.Instance(module, { host: { memory } }).exports.run;
+    this.views = viewsOf(memory);
+  }
+
+  static async start(code: Uint8Array, bytes: number, threads: number): Promise<Machine> {
+    const module = new webAssembly.Module(code);
+    const memory = new webAssembly.Memory({
+      initial: Math.ceil(bytes / pageBytes),
+      maximum: maximumPages,
+      shared: true,
+    });
+    return new Machine(memory, module, await Threads.start(module, memory, threads));
+  }
+
+  get floats(): Float32Array {
+    return this.views.floats;
+  }
+
+  get bytes(): Uint8Array {
+    return this.views.bytes;
+  }
+
+  /** Makes room for a program. Throws UserError SP605 where it does not fit. */
+  reserve(program: Program): void {
+    const pages = Math.ceil(program.end / pageBytes);
+    const have = this.memory.buffer.byteLength / pageBytes;
+    if (pages <= have) return;
+    const needed = `${(program.end / 2 ** 30).toFixed(1)} GiB`;
+    const tooLarge = new UserError(
+      'SP605',
+      `a batch needs ${needed} on the target "wasm", which has at most 4 GiB; make the batch smaller`,
+    );
+    if (pages > maximumPages) throw tooLarge;
+    try {
+      this.memory.grow(pages - have);
+    } catch {
+      throw new UserError(
+        'SP605',
+        `a batch needs ${needed} of memory, which this machine does not give; make the batch smaller`,
+      );
+    }
+    this.views = viewsOf(this.memory);
+  }
+
+  run(program: Program, run: Run): void {
+    this.write(program, run);
+    this.threads.wake();
+    this.runProgram();
+  }
+
+  dispose(): void {
+    this.threads.end();
+  }
+
+  private write({ calls, addressOf }: Program, run: Run): void {
+    const { words } = this.views;
+    const wordOf = (argument: Argument) => {
+      if (typeof argument === 'number') return argument;
+      return typeof argument === 'function' ? argument(run) : addressOf(argument);
+    };
+    words[control.calls / 4] = calls.length;
+    let args = programAddress + calls.length * callBytes;
+    calls.forEach((call, i) => {
+      const at = (programAddress + i * callBytes) / 4;
+      words[at + callWords.kernel / 4] = call.kernel.func.index;
+      words[at + callWords.items / 4] = call.items;
+      words[at + callWords.args / 4] = args;
+      words[at + callWords.barrier / 4] = call.barrier ? 1 : 0;
+      words[at + callWords.next / 4] = 0;
+      call.kernel.params.forEach((p, n) => {
+        words[args / 4 + n] = wordOf(call.args[p]);
+      });
+      args += call.kernel.params.length * 4;
+    });
+    if (args > programEnd) throw new Error(`a program of ${calls.length} calls is too long`);
+  }
+}
+
+function viewsOf({ buffer }: Memory) {
+  return { floats: new Float32Array(buffer), words: new Int32Array(buffer), bytes: new Uint8Array(buffer) };
+}

@@ -1,0 +1,142 @@
+import type { Atom, Eqn } from '../../../ir/step.ts';
+import { add, i32, type Local, loadV, mul, splat, storeV, sub, v } from '../assembler/expr.ts';
+import { call } from '../assembler/func.ts';
+import { eachFeature, type Kernel, type Kernels, rowParams } from '../kernels/kernel.ts';
+import { dots } from '../kernels/products.ts';
+import { rowByRow, sharedParams, sharedPlaces } from './forward.ts';
+import type { NeuronPlan } from './plan.ts';
+import {
+  BodyWriter,
+  featureBytes,
+  type LoopArgs,
+  type Place,
+  type StepContext,
+  type Store,
+  writeStep,
+} from './timeLoop.ts';
+
+type Named = Readonly<Record<string, Local>>;
+
+/** Sequences that the backward pass writes: cotangents of the inputs, and left operands of outer products. */
+export function backwardSequences(plan: NeuronPlan): string[] {
+  return [...new Set([...plan.adjoint.inputs.map((_, i) => `dInput${i}`), ...plan.outers.map((o) => o.left)])];
+}
+
+/**
+ * All time steps of a chunk, the last one first: from the cotangent of the output to those of the inputs, and per chunk
+ * the sums that the parameters' gradients are made of, [chunks, sums, features].
+ */
+export function backwardKernel(k: Kernels, name: string, plan: NeuronPlan): Kernel {
+  const { adjoint, features } = plan;
+  const params = [
+    ...sharedParams(plan),
+    'dOutput',
+    ...backwardSequences(plan),
+    ...adjoint.states.flatMap((_, i) => [`carried${i}`, `carriedToo${i}`]),
+    ...plan.backwardScratch.map((v) => `scratch${v.id}`),
+    ...(adjoint.sums.length > 0 ? ['sums'] : []),
+    ...(plan.gates.products.size > 0 ? ['gates'] : []),
+    ...rowParams,
+  ];
+  return k.kernel(`backward_${name}`, params, (f, chunk, args) => {
+    const a = args as Named & LoopArgs;
+    const now = adjoint.states.map((_, i) => a[`carried${i}`]);
+    const next = adjoint.states.map((_, i) => a[`carriedToo${i}`]);
+    const places = sharedPlaces(plan, a);
+    places.set(adjoint.outputCotangent.id, { base: a.dOutput, at: 'row' });
+    adjoint.states.forEach((s, i) => void places.set(s.after.id, { base: now[i], at: 'sample' }));
+    for (const v of plan.backwardScratch) places.set(v.id, { base: a[`scratch${v.id}`], at: 'sample' });
+    const inAdjoint = (atom: Atom) => adjoint.body.some((e) => e.out === atom);
+    adjoint.outers.forEach((o, n) => {
+      if (o.left.kind === 'var' && inAdjoint(o.left))
+        places.set(o.left.id, { base: a[plan.outers[n].left], at: 'row' });
+    });
+    const writer = new BodyWriter(f, features, a, places, plan.recomputed);
+    const size = featureBytes(features);
+    const sums =
+      adjoint.sums.length > 0 ? f.let('chunkSums', add(a.sums, mul(chunk, adjoint.sums.length * size))) : null;
+
+    if (sums)
+      adjoint.sums.forEach(
+        (_, i) => void eachFeature(f, features, (o) => f.do(storeV(add(sums, o), splat(0), i * size))),
+      );
+    const begin = (c: StepContext) => {
+      writer.overNeurons(c, (o) => now.forEach((base) => void writer.store({ base, at: 'sample' }, splat(0), o)));
+    };
+    const rowOperation = (eqn: Eqn, c: StepContext) => {
+      const target = writer.placeOf(eqn.out) as Place;
+      if (eqn.prim === 'matvecTransposed') {
+        const [matrix, d] = eqn.args.map((x) => writer.placeOf(x) as Place);
+        const from = writer.rowsOf(d, c);
+        const to = writer.rowsOf(target, c);
+        const gates = plan.gates.products.has(eqn.out.id) ? a.gates : i32(0);
+        f.do(
+          call(dots(k, features, features), [
+            c.samples,
+            matrix.base,
+            d.base,
+            from.rows,
+            from.row,
+            from.step,
+            target.base,
+            to.rows,
+            to.row,
+            to.step,
+            gates,
+            sub(c.firstRow, 1),
+            writer.stride,
+            0,
+          ]),
+        );
+      } else
+        rowByRow(
+          k,
+          writer,
+          c,
+          eqn,
+          eqn.args.map((x) => writer.placeOf(x) as Place),
+          target,
+        );
+    };
+    const kept = new Set(adjoint.body.flatMap((e) => (places.has(e.out.id) ? [e.out.id] : [])));
+    const stores = backwardStores(plan, a, next, places);
+    writer.overTime(chunk, plan.backward, true, begin, (c) => {
+      writeStep(writer, plan.backward, c, stores, kept, {
+        rowOperation,
+        also: (level, o, reader) =>
+          adjoint.sums.forEach((s, i) => {
+            if (!sums || plan.backward.levelOf(s.value) !== level) return;
+            const at = writer.address({ base: sums, at: 'features' }, o);
+            const offset = i * size + o.shift;
+            f.do(storeV(at, v.add(loadV(at, offset), reader.read(s.value)), offset));
+          }),
+      });
+      now.forEach((base, i) => {
+        const swapped = f.let('swapped', base);
+        f.set(base, next[i]);
+        f.set(next[i], swapped);
+      });
+    });
+  });
+}
+
+function backwardStores(
+  plan: NeuronPlan,
+  a: Named,
+  next: readonly Local[],
+  places: ReadonlyMap<number, Place>,
+): Store[] {
+  const { adjoint, backward } = plan;
+  const store = (value: Atom, place: Place): Store => ({ level: backward.levelOf(value), value, place });
+  const stores = adjoint.states.map((s, i) => store(s.before, { base: next[i], at: 'sample' }));
+  const isAt = (value: Atom, base: Local) => value.kind === 'var' && places.get(value.id)?.base === base;
+  adjoint.inputs.forEach(({ cotangent }, i) => {
+    const base = a[`dInput${i}`];
+    if (!isAt(cotangent, base)) stores.push(store(cotangent, { base, at: 'row' }));
+  });
+  adjoint.outers.forEach((o, n) => {
+    const base = a[plan.outers[n].left];
+    if (!isAt(o.left, base)) stores.push(store(o.left, { base, at: 'row' }));
+  });
+  return stores;
+}

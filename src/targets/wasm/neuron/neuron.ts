@@ -1,0 +1,33 @@
+import type { Step } from '../../../ir/step.ts';
+import type { Kernel, Kernels } from '../kernels/kernel.ts';
+import { backwardKernel } from './backward.ts';
+import { forwardKernel } from './forward.ts';
+import { gateKernel } from './gateKernel.ts';
+import { type NeuronPlan, planNeuron } from './plan.ts';
+
+/** The kernels of a neuron and what they rest on. */
+export interface NeuronKernels {
+  readonly name: string;
+  readonly plan: NeuronPlan;
+  readonly forward: Kernel;
+  readonly backward: Kernel;
+  /** Lists, per row, the neurons whose cotangents matter; null where all do. */
+  readonly gate: Kernel | null;
+}
+
+export function neuronKernels(
+  k: Kernels,
+  name: string,
+  step: Step,
+  features: number,
+  affine: readonly boolean[],
+): NeuronKernels {
+  const plan = planNeuron(step, features, affine);
+  return {
+    name,
+    plan,
+    forward: forwardKernel(k, name, plan),
+    backward: backwardKernel(k, name, plan),
+    gate: plan.gates.output ? gateKernel(k, name, plan) : null,
+  };
+}

@@ -1,0 +1,132 @@
+import type { AdjointStep, Atom, Eqn, Prim, Step, Var } from '../../../ir/step.ts';
+import { differentiate } from '../../../passes/differentiate.ts';
+import { isElementwise } from './emit.ts';
+import { type Gates, gatesOf } from './gate.ts';
+import { crossing, type Levels, levelsOf } from './levels.ts';
+
+/** What is known of a neuron before its code is written: which of its values are kept, and where. */
+export interface NeuronPlan {
+  readonly step: Step;
+  readonly adjoint: AdjointStep;
+  readonly features: number;
+  /** Whether each input is normalised on reading. */
+  readonly affine: readonly boolean[];
+  readonly forward: Levels;
+  readonly backward: Levels;
+  readonly gates: Gates;
+  /** Body variables of the forward pass with a sequence of their own, because the backward pass reads them. */
+  readonly kept: readonly Var[];
+  /** Residuals that the backward pass computes again from what is kept, because that is cheaper than memory. */
+  readonly recomputed: readonly Eqn[];
+  /** Body variables with one row per sample: they cross a level and are forgotten after the step. */
+  readonly forwardScratch: readonly Var[];
+  readonly backwardScratch: readonly Var[];
+  /** Operands of row operations that lie nowhere as they are (a normalised input). */
+  readonly copies: readonly Atom[];
+  /** Recurrent products of the forward pass: their operands' events are kept for the matrix gradients. */
+  readonly products: readonly { readonly matrix: Var; readonly vector: Var; readonly out: Var }[];
+  /** For each outer product of the adjoint: its product, and the sequence that its left operand lies in. */
+  readonly outers: readonly { readonly product: number; readonly left: string }[];
+  /** Parameters and prelude variables that the kernels read, by id. */
+  readonly once: readonly Var[];
+}
+
+/** The states whose value after the step is this very variable; its sequence is the first one's. */
+export const stateOf = (step: Step, v: Atom): number => step.states.findIndex((s) => s.after === v);
+
+export function planNeuron(step: Step, features: number, affine: readonly boolean[]): NeuronPlan {
+  const adjoint = differentiate(step);
+  const forward = levelsOf(step.body);
+  const backward = levelsOf(adjoint.body);
+  const bodyIds = new Set(step.body.map((e) => e.out.id));
+  const isBody = (v: Atom): v is Var => v.kind === 'var' && bodyIds.has(v.id);
+  const placed = (v: Atom) => stateOf(step, v) >= 0 || v === step.output;
+  const wanted = adjoint.residuals.filter((v) => isBody(v) && !placed(v));
+  const recomputed = recomputable(step, adjoint, wanted);
+  const kept = wanted.filter((v) => !recomputed.some((e) => e.out === v));
+  const keptIds = new Set(kept.map((v) => v.id));
+
+  const stored = [step.output, ...step.states.map((s) => s.after)].map((a) => [a, forward.levelOf(a)] as const);
+  const crossed = crossing(step.body, forward, stored);
+  const forwardScratch = outputsOf(step.body, crossed).filter((v) => !keptIds.has(v.id) && !placed(v));
+  const copies = step.body
+    .filter((e) => !isElementwise(e.prim))
+    .flatMap((e) => e.args)
+    .filter((a) => a.kind === 'var' && step.inputs.some((i, n) => i.variable === a && affine[n]));
+  const products = step.body
+    .filter((e) => e.prim === 'matvec')
+    .map((e) => ({ matrix: e.args[0] as Var, vector: e.args[1] as Var, out: e.out }));
+
+  const outers = adjoint.outers.map((o, n) => ({
+    product: products.findIndex((p) => p.matrix === o.target && p.vector === o.right),
+    left: leftName(adjoint, n),
+  }));
+  const results = [
+    ...adjoint.states.map((s) => s.before),
+    ...adjoint.inputs.map((i) => i.cotangent),
+    ...adjoint.sums.map((s) => s.value),
+    ...adjoint.outers.map((o) => o.left),
+  ].map((a) => [a, backward.levelOf(a)] as const);
+  const lefts = new Set(adjoint.outers.map((o) => o.left));
+  const backwardScratch = outputsOf(adjoint.body, crossing(adjoint.body, backward, results)).filter(
+    (v) => !lefts.has(v),
+  );
+
+  return {
+    step,
+    adjoint,
+    features,
+    affine,
+    forward,
+    backward,
+    gates: gatesOf(adjoint),
+    kept,
+    recomputed,
+    forwardScratch,
+    backwardScratch,
+    copies: [...new Set(copies)],
+    products,
+    outers,
+    once: onceVars(step, adjoint),
+  };
+}
+
+const cheap: readonly Prim[] = ['add', 'sub', 'mul', 'neg', 'min', 'max', 'relu', 'abs', 'clamp', 'select', 'spike'];
+
+/** Cheap equations whose operands the backward pass has at hand: inputs, states before and after the step, other residuals. */
+function recomputable(step: Step, adjoint: AdjointStep, wanted: readonly Var[]): Eqn[] {
+  const inRowOperations = new Set(adjoint.body.filter((e) => !isElementwise(e.prim)).flatMap((e) => e.args));
+  const inBody = new Set<Atom>(step.body.map((e) => e.out));
+  const atHand = (a: Atom) => !inBody.has(a) || stateOf(step, a) >= 0 || a === step.output || wanted.includes(a as Var);
+  return step.body.filter(
+    (e) => wanted.includes(e.out) && cheap.includes(e.prim) && e.args.every(atHand) && !inRowOperations.has(e.out),
+  );
+}
+
+/** An outer product's left operand shares the sequence of the input cotangent that it is, where it is one. */
+function leftName(adjoint: AdjointStep, n: number): string {
+  const { left } = adjoint.outers[n];
+  const input = adjoint.inputs.findIndex((i) => i.cotangent === left);
+  return input >= 0 ? `dInput${input}` : `left${adjoint.outers.findIndex((o) => o.left === left)}`;
+}
+
+function outputsOf(body: readonly Eqn[], ids: ReadonlySet<number>): Var[] {
+  return body.filter((e) => ids.has(e.out.id) || !isElementwise(e.prim)).map((e) => e.out);
+}
+
+function onceVars(step: Step, adjoint: AdjointStep): Var[] {
+  const all = [...step.parameters.map((p) => p.variable), ...step.prelude.map((e) => e.out)];
+  const read = new Set<number>();
+  const atoms: Atom[] = [
+    ...step.body.flatMap((e) => e.args),
+    step.output,
+    ...step.states.map((s) => s.after),
+    ...adjoint.body.flatMap((e) => e.args),
+    ...adjoint.states.map((s) => s.before),
+    ...adjoint.inputs.map((i) => i.cotangent),
+    ...adjoint.sums.map((s) => s.value),
+    ...adjoint.outers.flatMap((o) => [o.left, o.right]),
+  ];
+  for (const a of atoms) if (a.kind === 'var') read.add(a.id);
+  return all.filter((v) => read.has(v.id));
+}

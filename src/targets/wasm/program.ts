@@ -1,0 +1,148 @@
+import type { Kernel } from './kernels/kernel.ts';
+
+/** A stretch of memory that kernels work on. */
+export interface Buffer {
+  readonly name: string;
+  readonly bytes: number;
+  /** Where it lies for good, or null: the plan places it for as long as it is used. */
+  readonly address: number | null;
+}
+
+/** What only the batch at hand says. */
+export interface Run {
+  /** Valid (sample, step) pairs. */
+  readonly validSteps: number;
+  readonly learningRate: number;
+  /** Optimiser steps, this one included. */
+  readonly step: number;
+}
+
+/** A word, an address, or a word that is known when the program runs. */
+export type Argument = number | Buffer | ((run: Run) => number);
+
+/** A kernel over `items` items, which threads take one by one. */
+export interface Call {
+  readonly kernel: Kernel;
+  readonly items: number;
+  /** By the kernel's parameters; buffers under other names are used all the same, and kept for as long. */
+  readonly args: Readonly<Record<string, Argument>>;
+}
+
+/** Calls, in order, with the buffers they use. */
+export class ProgramBuilder {
+  readonly calls: Call[] = [];
+  /** Written by the host before the first call. */
+  readonly inputs = new Set<Buffer>();
+  /** Read by the host after the last call. */
+  readonly outputs = new Set<Buffer>();
+
+  buffer(name: string, bytes: number): Buffer {
+    return { name, bytes, address: null };
+  }
+
+  input(name: string, bytes: number): Buffer {
+    const buffer = this.buffer(name, bytes);
+    this.inputs.add(buffer);
+    return buffer;
+  }
+
+  output(buffer: Buffer): Buffer {
+    this.outputs.add(buffer);
+    return buffer;
+  }
+
+  call(kernel: Kernel, items: number, args: Readonly<Record<string, Argument>>): void {
+    for (const p of kernel.params) if (args[p] === undefined) throw new Error(`${kernel.func.name} lacks "${p}"`);
+    this.calls.push({ kernel, items, args });
+  }
+}
+
+/** Calls with every address known. */
+export interface Program {
+  readonly calls: readonly (Call & { readonly barrier: boolean })[];
+  readonly addressOf: (buffer: Buffer) => number;
+  /** The end of what it uses. */
+  readonly end: number;
+  readonly buffers: readonly PlacedBuffer[];
+}
+
+export interface PlacedBuffer {
+  readonly buffer: Buffer;
+  readonly address: number;
+  /** The first and the last stage that use it. */
+  readonly from: number;
+  readonly to: number;
+}
+
+const alignment = 128;
+
+/**
+ * Places the buffers from `start` on, so that those that are never used at the same time share memory, and sets the
+ * barriers: before a call that uses a buffer that a call since the last barrier used.
+ */
+export function plan(builder: ProgramBuilder, start: number): Program {
+  const { calls, stageOf, stages } = cutIntoStages(builder.calls);
+  const lifetimes = new Map<Buffer, { from: number; to: number }>();
+  const use = (buffer: Buffer, stage: number) => {
+    const known = lifetimes.get(buffer);
+    lifetimes.set(buffer, { from: Math.min(known?.from ?? stage, stage), to: Math.max(known?.to ?? stage, stage) });
+  };
+  calls.forEach((call, i) => {
+    for (const buffer of buffersOf(call)) if (buffer.address === null) use(buffer, stageOf[i]);
+  });
+  for (const buffer of builder.inputs) use(buffer, -1);
+  for (const buffer of builder.outputs) if (buffer.address === null) use(buffer, stages);
+
+  const placed: PlacedBuffer[] = [];
+  const bySize = [...lifetimes].sort(([a], [b]) => b.bytes - a.bytes);
+  for (const [buffer, { from, to }] of bySize) {
+    const others = placed.filter((p) => p.from <= to && from <= p.to);
+    // Arrays that are read side by side must not all start on the same line of the cache.
+    const stagger = alignment * (1 + ((5 * placed.length) % 31));
+    const address = firstFit(others, buffer.bytes + stagger, start) + stagger;
+    placed.push({ buffer, address, from, to });
+  }
+  const addresses = new Map(placed.map((p) => [p.buffer, p.address]));
+  return {
+    calls,
+    addressOf: (buffer) => buffer.address ?? (addresses.get(buffer) as number),
+    end: Math.max(start, ...placed.map((p) => p.address + p.buffer.bytes)),
+    buffers: placed,
+  };
+}
+
+function cutIntoStages(calls: readonly Call[]) {
+  const stageOf: number[] = [];
+  const barriers: boolean[] = calls.map(() => false);
+  let inUse: Buffer[] = [];
+  let stage = 0;
+  calls.forEach((call, i) => {
+    const used = buffersOf(call);
+    if (used.some((b) => inUse.some((other) => overlap(b, other)))) {
+      barriers[i - 1] = true;
+      inUse = [];
+      stage++;
+    }
+    inUse.push(...used);
+    stageOf.push(stage);
+  });
+  if (calls.length > 0) barriers[calls.length - 1] = true;
+  return { calls: calls.map((c, i) => ({ ...c, barrier: barriers[i] })), stageOf, stages: stage + 1 };
+}
+
+const buffersOf = (call: Call): Buffer[] => Object.values(call.args).filter((a): a is Buffer => typeof a === 'object');
+
+function overlap(a: Buffer, b: Buffer): boolean {
+  if (a.address === null || b.address === null) return a === b;
+  return a.address < b.address + b.bytes && b.address < a.address + a.bytes;
+}
+
+/** The lowest address at which so many bytes overlap none of the buffers. */
+function firstFit(others: readonly PlacedBuffer[], bytes: number, start: number): number {
+  let address = start;
+  for (const other of [...others].sort((a, b) => a.address - b.address)) {
+    if (other.address >= address + bytes) break;
+    address = Math.max(address, Math.ceil((other.address + other.buffer.bytes) / alignment) * alignment);
+  }
+  return address;
+}

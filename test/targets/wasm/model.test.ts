@@ -1,0 +1,167 @@
+import { spawnSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { expect, it } from 'vitest';
+import type { Batch } from '../../../src/data/batch.ts';
+import type { DropoutNode, Graph, PopulationNode } from '../../../src/ir/graph.ts';
+import { Stream } from '../../../src/random/stream.ts';
+import { drawDropoutMask, drawInitialStates } from '../../../src/targets/draws.ts';
+import type { CompiledModel, CompileOptions } from '../../../src/targets/target.ts';
+import { wasmTarget } from '../../../src/targets/wasm/target.ts';
+import { graphOf, randomBatch } from '../../support/graphs.ts';
+
+const options: CompileOptions = {
+  seed: 5,
+  optimizer: { kind: 'adam', beta1: 0.9, beta2: 0.999, eps: 1e-8, weightDecay: 0 },
+  clipNorm: 1,
+};
+const request = { learningRate: 0.01, wantGradients: true, wantTraces: true };
+
+function network(): Graph {
+  const layer = { norm: 'batchnorm', size: 40, dropout: 0.2 } as const;
+  return graphOf(
+    [
+      { ...layer, name: 'h0', type: 'RadLIF', from: ['input'] },
+      { ...layer, name: 'h1', type: 'RadLIF', from: ['h0'], bidirectional: true },
+      { ...layer, name: 'h2', type: 'LIF', from: ['h1'] },
+      { name: 'readout', type: 'LI', norm: 'batchnorm', size: 3, from: ['h2'] },
+      { name: 'pool', type: 'softmax_sum', from: ['readout'] },
+    ],
+    { features: 50, regularizer: { min: 0.05, max: 0.2, factor: 0.5 } },
+  );
+}
+
+/** Counts as events, with lengths. */
+function eventBatch(seed: number, size = 19, steps = 12, features = 50): Batch {
+  const stream = new Stream(seed, 'events');
+  const offsets = new Int32Array(size * steps + 1);
+  const units: number[] = [];
+  const counts: number[] = [];
+  for (let row = 0; row < size * steps; row++) {
+    for (let f = 0; f < features; f++) {
+      if (stream.uniform() > 0.2) continue;
+      units.push(f);
+      counts.push(1 + stream.integer(3));
+    }
+    offsets[row + 1] = units.length;
+  }
+  return {
+    size,
+    steps,
+    features,
+    input: { kind: 'events', offsets, units: Uint16Array.from(units), counts: Float32Array.from(counts) },
+    labels: Int32Array.from({ length: size }, () => stream.integer(3)),
+    samples: Int32Array.from({ length: size }, (_, i) => 11 * i),
+    lengths: Int32Array.from({ length: size }, () => 1 + stream.integer(steps)),
+  };
+}
+
+/** Everything that a few steps leave, bit by bit. */
+async function trace(model: CompiledModel): Promise<unknown> {
+  const seen: unknown[] = [];
+  for (let epoch = 0; epoch < 3; epoch++) {
+    const { loss, scores, gradients, traces, firingRates } = await model.trainStep(eventBatch(epoch), {
+      ...request,
+      epoch,
+    });
+    seen.push(loss, scores, gradients, traces, firingRates);
+  }
+  seen.push(await model.evaluate(eventBatch(9)), await model.parameters(), await model.optimizerState());
+  return seen;
+}
+
+it.each([1, 2, 8])('gives the same bits with %d threads as with one, and from run to run', async (threads) => {
+  const graph = network();
+  const one = await wasmTarget({ threads: 1 }).compile(graph, options);
+  const many = await wasmTarget({ threads }).compile(graph, options);
+  expect(await trace(many)).toEqual(await trace(one));
+  one.dispose();
+  many.dispose();
+});
+
+it('trains on batches of any size, one after the other, as if each had come first', async () => {
+  const graph = network();
+  const shapes = [
+    [19, 12],
+    [3, 5],
+    [40, 12],
+    [1, 1],
+    [19, 12],
+  ] as const;
+  const used = await wasmTarget({ threads: 1 }).compile(graph, options);
+  for (const [i, [size, steps]] of shapes.entries()) {
+    const fresh = await wasmTarget({ threads: 1 }).compile(graph, options);
+    fresh.load(await used.parameters());
+    fresh.loadOptimizerState(await used.optimizerState());
+    const batch = eventBatch(i, size, steps);
+    expect(await fresh.trainStep(batch, { ...request, epoch: i })).toEqual(
+      await used.trainStep(batch, { ...request, epoch: i }),
+    );
+    expect(await fresh.parameters()).toEqual(await used.parameters());
+    expect(await fresh.optimizerState()).toEqual(await used.optimizerState());
+    fresh.dispose();
+  }
+  used.dispose();
+});
+
+it('changes nothing in evaluation', async () => {
+  const model = await wasmTarget({ threads: 1 }).compile(network(), options);
+  await model.trainStep(eventBatch(1), { ...request, epoch: 0 });
+  const before = [await model.parameters(), await model.optimizerState()];
+  const first = await model.evaluate(eventBatch(2));
+  expect(await model.evaluate(eventBatch(2))).toEqual(first);
+  expect([await model.parameters(), await model.optimizerState()]).toEqual(before);
+  model.dispose();
+});
+
+it('draws the initial states that every target draws', async () => {
+  const define =
+    "neuron Keep { input I\n state x = uniform(-0.3, 0.77), y = uniform(0, 1)\n x' = x\n y' = y\n output select(I > 1e30, 0, x) }";
+  const graph = graphOf([{ name: 'h', type: 'Keep', size: 37, from: ['input'], bidirectional: true, norm: 'none' }], {
+    classes: 74,
+    define,
+  });
+  const batch = { ...randomBatch({ size: 5, steps: 1 }), samples: Int32Array.from([3, 1, 4, 70000, 5]) };
+  const model = await wasmTarget({ threads: 1 }).compile(graph, options);
+  const { output } = await model.trainStep(batch, { epoch: 2, learningRate: 0, wantOutput: true });
+  const node = graph.nodes.find((n): n is PopulationNode => n.kind === 'population')!;
+  const drawn = drawInitialStates(node, batch, options.seed, 2).get(node.initialStates.x)!;
+  const both = Float32Array.from({ length: 5 * 74 }, (_, i) => {
+    const [sample, feature] = [Math.floor(i / 74), i % 74];
+    return feature < 37 ? drawn[sample * 37 + feature] : drawn[(5 + sample) * 37 + feature - 37];
+  });
+  expect(output).toEqual(both);
+  model.dispose();
+});
+
+it.each([4, 20, 36, 37, 64])('draws the dropout masks that every target draws, of %d features', async (size) => {
+  const graph = graphOf([{ name: 'h', type: 'MLP', size, from: ['input'], norm: 'none', dropout: 0.37 }], {
+    classes: size,
+  });
+  const batch = { ...randomBatch({ size: 3, steps: 5 }), samples: Int32Array.from([3, 1, 70000]) };
+  const model = await wasmTarget({ threads: 1 }).compile(graph, options);
+  const { output } = await model.trainStep(batch, { epoch: 2, learningRate: 0, wantOutput: true });
+  const node = graph.nodes.find((n): n is DropoutNode => n.kind === 'dropout')!;
+  const mask = drawDropoutMask(node, batch, options.seed, 2);
+  expect(output?.map((x) => (x === 0 ? 0 : 1))).toEqual(mask.map((x) => (x === 0 ? 0 : 1)));
+  model.dispose();
+});
+
+it('never keeps the process alive, disposed of or not', () => {
+  const built = fileURLToPath(new URL('../../../dist/', import.meta.url));
+  const program = `
+    const { wasmTarget } = await import(${JSON.stringify(`${built}targets/wasm/target.js`)});
+    const { compileSource } = await import(${JSON.stringify(`${built}compile.js`)});
+    const text = 'sparchc: 1\\nname: x\\ndata: { source: "randman() |> bin(steps=10, window=1s)" }\\nmodel: "input |> LIF(8) |> LI(classes) |> softmax_sum"';
+    const { graph } = compileSource({ name: 'x', text, folder: '.' });
+    const options = { seed: 1, optimizer: { kind: 'sgd', momentum: 0, weightDecay: 0 }, clipNorm: null };
+    const disposed = await wasmTarget({ threads: 2 }).compile(graph, options);
+    await wasmTarget({ threads: 2 }).compile(graph, options);
+    disposed.dispose();
+    console.log('done');
+  `;
+  const { status, stdout, stderr, signal } = spawnSync(process.execPath, ['--input-type=module', '-e', program], {
+    timeout: 20_000,
+    encoding: 'utf8',
+  });
+  expect({ status, signal, stdout, stderr }).toEqual({ status: 0, signal: null, stdout: 'done\n', stderr: '' });
+});
