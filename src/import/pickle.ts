@@ -16,10 +16,10 @@ export type PickleValue =
   | PickleGlobal
   | PicklePersistent;
 
-/** A dictionary (or an OrderedDict); keys are text in what we read. */
+/** A dictionary (or an OrderedDict); its keys are text or numbers. */
 export interface PickleDict {
   readonly kind: 'dict';
-  readonly entries: Map<PickleValue, PickleValue>;
+  readonly entries: Map<string | number, PickleValue>;
 }
 
 /** `module.name`, not looked up anywhere. */
@@ -146,8 +146,10 @@ class PickleReader {
   }
 
   private global(module: PickleValue, name: PickleValue): PickleGlobal {
+    // Not turned into text before it is known to be text: lists that hold lists twice would grow exponentially.
+    if (typeof module !== 'string' || typeof name !== 'string') throw this.broken('it asks for something by no name');
     const full = `${module}.${name}`;
-    if (typeof module !== 'string' || typeof name !== 'string' || !this.rules.global(full)) throw this.refuse(full);
+    if (!this.rules.global(full)) throw this.refuse(full);
     return { kind: 'global', name: full };
   }
 
@@ -161,7 +163,11 @@ class PickleReader {
   private setItems(items: readonly PickleValue[]): void {
     const dict = this.top();
     if (!isKind(dict, 'dict')) throw this.broken('it fills something that is no dictionary');
-    for (let i = 0; i + 1 < items.length; i += 2) dict.entries.set(items[i], items[i + 1]);
+    for (let i = 0; i + 1 < items.length; i += 2) {
+      const key = items[i];
+      if (typeof key !== 'string' && typeof key !== 'number') throw this.broken('a key is neither text nor a number');
+      dict.entries.set(key, items[i + 1]);
+    }
   }
 
   private append(items: readonly PickleValue[]): void {

@@ -1,6 +1,7 @@
 import { stringify } from 'yaml';
 import { type Compiled, compileSource } from '../compile.ts';
 import { CompileError, UserError } from '../diagnostics/diagnostic.ts';
+import type { Parameter } from '../ir/graph.ts';
 import { initialParameters } from '../targets/draws.ts';
 import type { PickleValue } from './pickle.ts';
 import { readTorchModule, type TorchModule, type TorchTensor } from './torchModule.ts';
@@ -24,12 +25,20 @@ export function importSparch(bytes: Uint8Array, path: string, name: string): Imp
   const module = readTorchModule(bytes, path);
   const text = stringify(specOf(module, path, name), { lineWidth: 0 });
   const spec = compileImported(text, path);
-  const weights = initialParameters(spec.graph, spec.experiment.seed);
-  for (const { key, shape, role } of spec.graph.parameters) {
-    if (role === 'initialState') continue;
-    weights.set(key, weightOf(key, shape, module.tensors.get(key), path));
-  }
-  return { spec, weights };
+  const stored = spec.graph.parameters.filter((p) => p.role !== 'initialState');
+  const drawn = spec.graph.parameters.filter((p) => p.role === 'initialState');
+  requireRoomFor(stored, bytes, path);
+  const weights = new Map(stored.map(({ key, shape }) => [key, weightOf(key, shape, module.tensors.get(key), path)]));
+  const states = initialParameters({ ...spec.graph, parameters: drawn }, spec.experiment.seed);
+  return { spec, weights: new Map([...weights, ...states]) };
+}
+
+/** A small file may claim any sizes, and its tensors may share their bytes; sparch stores each value once. */
+function requireRoomFor(stored: readonly Parameter[], bytes: Uint8Array, path: string): void {
+  const values = stored.reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0);
+  if (values * Float32Array.BYTES_PER_ELEMENT <= bytes.length) return;
+  const message = `"${path}" is no model of sparch as it describes itself: its layers have ${values} weights, more than the file can hold`;
+  throw new UserError('SP844', message);
 }
 
 /** Numbers out of a damaged file may describe an impossible network. */
@@ -49,9 +58,10 @@ function weightOf(key: string, shape: readonly number[], tensor: TorchTensor | u
     const found = tensor ? `has the shape [${tensor.shape.join(', ')}] and not [${shape.join(', ')}]` : 'is missing';
     throw new UserError('SP844', `"${path}" is no model of sparch as it describes itself: "${key}" ${found}`);
   }
-  if (!key.startsWith('snn.') || !key.endsWith('.V.weight')) return tensor.data;
+  const values = tensor.read();
+  if (!key.startsWith('snn.') || !key.endsWith('.V.weight')) return values;
   const n = shape[0];
-  return Float32Array.from({ length: n * n }, (_, i) => tensor.data[(i % n) * n + Math.floor(i / n)]);
+  return Float32Array.from({ length: n * n }, (_, i) => values[(i % n) * n + Math.floor(i / n)]);
 }
 
 function specOf(module: TorchModule, path: string, name: string): object {

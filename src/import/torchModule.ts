@@ -12,7 +12,8 @@ export interface TorchModule {
 
 export interface TorchTensor {
   readonly shape: readonly number[];
-  readonly data: Float32Array;
+  /** Its values, row-major; decoded when asked for, since many names in a file may mean the same bytes. */
+  read(): Float32Array;
 }
 
 /** What a pickled module of sparch names. Module classes are inert records here; none of them is looked up. */
@@ -116,17 +117,17 @@ function tensorOf(value: PickleValue, storageOf: StorageOf, path: string): Torch
   if (!isKind(persistent, 'persistent') || !Array.isArray(persistent.id)) throw broken();
   const [, type, key] = persistent.id;
   const reader = isKind(type, 'global') ? elementReaders[type.name] : undefined;
-  const bytes = storageOf(String(key));
+  const bytes = typeof key === 'string' ? storageOf(key) : undefined;
   if (!reader || !bytes || !isShape(shape) || !isShape(strides) || typeof offset !== 'number') throw broken();
   const size = shape.reduce((a, b) => a * b, 1);
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   if (size > bytes.length / reader.size) throw broken();
-  const data = Float32Array.from({ length: size }, (_, i) => {
+  const element = (_: unknown, i: number) => {
     const at = (offset + elementOffset(i, shape, strides)) * reader.size;
     if (at + reader.size > bytes.length) throw broken();
     return reader.read(view, at);
-  });
-  return { shape, data };
+  };
+  return { shape, read: () => Float32Array.from({ length: size }, element) };
 }
 
 function isShape(value: PickleValue): value is number[] {
