@@ -51,7 +51,7 @@ export class Model {
    * Runs the network on inputs [batch, time, features], which need not be binary. `lengths` gives each sample's number
    * of valid time steps.
    *
-   * @throws UserError SP835 where the shape does not fit.
+   * @throws UserError SP835 where the shape or the lengths do not fit.
    */
   async call(input: PlainTensor | TensorLike, lengths?: readonly number[]): Promise<ModelOutput> {
     const { graph, data } = this.spec;
@@ -65,6 +65,7 @@ export class Model {
       const message = `the shape [${input.shape.join(', ')}] has ${size * steps * features} values, but ${values.length} were given`;
       throw new UserError('SP835', message);
     }
+    if (lengths) requireLengths(lengths, size, steps);
     const batch: Batch = {
       size,
       steps,
@@ -99,6 +100,13 @@ export class Model {
   dispose(): void {
     this.compiled.dispose();
   }
+}
+
+function requireLengths(lengths: readonly number[], size: number, steps: number): void {
+  const fits = lengths.length === size && lengths.every((n) => Number.isInteger(n) && n >= 1 && n <= steps);
+  if (fits) return;
+  const message = `lengths must be ${size} whole numbers from 1 to ${steps}, one for each sample, not [${lengths.join(', ')}]`;
+  throw new UserError('SP835', message);
 }
 
 /**

@@ -53,6 +53,22 @@ describe('a model called on tensors', () => {
     expect(second.output.values).toEqual(first.output.values);
   });
 
+  it('counts no step beyond a length', async () => {
+    await withModel(spec('input |> LIF(8) |> LI(classes) |> softmax_sum'), async (m) => {
+      const { output } = await m.call({ shape, values }, [5, 3]);
+      const short = await m.call({ shape: [1, 3, 3], values: values.slice(15, 24) });
+      expect(output.values.slice(4)).toEqual(short.output.values);
+    });
+  });
+
+  it.each([[[5]], [[9, 3]], [[0, 3]], [[2.5, 3]]])('refuses the lengths %j', async (lengths) => {
+    await withModel(spec('input |> LIF(classes)'), async (m) => {
+      await expect(m.call({ shape, values }, lengths)).rejects.toThrow(
+        `lengths must be 2 whole numbers from 1 to 5, one for each sample, not [${lengths.join(', ')}]`,
+      );
+    });
+  });
+
   it('says which shape it wants', async () => {
     await withModel(spec('input |> LIF(classes)'), async (m) => {
       await expect(m.call({ shape: [2, 5, 4], values })).rejects.toThrow(
