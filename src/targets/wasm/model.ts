@@ -13,7 +13,7 @@ import { Network, type Store, type Variant } from './network.ts';
 import { type NeuronKernels, neuronKernels } from './neuron/neuron.ts';
 import { ParameterVector } from './parameters.ts';
 import { type Buffer, type Program, ProgramBuilder, plan } from './program.ts';
-import { rowCount, rowsOf, type Shape, shapeOf } from './shape.ts';
+import { rowAt, rowCount, rowsOf, type Shape, shapeOf } from './shape.ts';
 import { addBackward, finishForward, type Results, type Vectors } from './training.ts';
 
 /** A program with what the host writes before it and reads after it. */
@@ -467,9 +467,10 @@ export class WasmModel implements CompiledModel {
     buffer: Buffer,
     { features, time }: { features: number; time: boolean },
   ): Float32Array {
-    const { B, T, S, first } = rowsOf(shape, time);
+    const all = rowsOf(shape, time);
+    const { B, T } = all;
     const array = this.machine.floats.subarray(program.addressOf(buffer) / 4);
-    const rowOf = (i: number) => Math.floor(i / T) * S + first + (i % T);
+    const rowOf = (i: number) => rowAt(all, Math.floor(i / T), i % T);
     return readRows(array, { rows: rowCount(shape, time), features }, B * T, rowOf);
   }
 }

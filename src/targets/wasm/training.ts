@@ -1,10 +1,10 @@
 import type { Graph, NodeId } from '../../ir/graph.ts';
 import type { CompileOptions, OptimizerConfig } from '../target.ts';
 import { floatArgument } from './floats.ts';
+import { listSumsKernel } from './kernels/events.ts';
 import { crossEntropyKernel, regularizerKernel } from './kernels/loss.ts';
 import { rowSumsKernel, totalKernel } from './kernels/norm.ts';
 import { chunksOf, clipFactorKernel, optimizerKernel, squaresKernel } from './kernels/optimizer.ts';
-import { listSumsKernel } from './kernels/products.ts';
 import { arrayBytes, padded, panelsOf } from './layout.ts';
 import type { Network } from './network.ts';
 import type { Buffer, Run } from './program.ts';
