@@ -10,7 +10,7 @@ import type {
 } from '../../ir/graph.ts';
 import { gatedInputGradientKernel, inputGradientKernel, scratchBytes } from './kernels/dots.ts';
 import { drawsMask, maskKernel } from './kernels/draws.ts';
-import { eventBytes, listKernel, sortKernel, spanBytes } from './kernels/events.ts';
+import { eventBytes, listKernel, sortKernel, spanBytes, startsWords } from './kernels/events.ts';
 import { productKernel } from './kernels/gather.ts';
 import type { Kernels } from './kernels/kernel.ts';
 import { combineKernel } from './kernels/loss.ts';
@@ -216,7 +216,7 @@ export class Network {
   ): void {
     const { chunks } = this.variant.shape;
     const sorted = this.program.buffer(`sorted events of ${name}`, lists.events.bytes);
-    const starts = this.program.buffer(`starts of ${name}`, chunks * (lists.features + 1) * 4);
+    const starts = this.program.buffer(`starts of ${name}`, chunks * startsWords(lists.features) * 4);
     this.program.call(sortKernel(this.k, lists.features), chunks, { ...lists, sorted, starts, ...this.rows(time) });
     const parts = Math.ceil(lists.features / inputsPerItem(lists.features));
     this.program.call(weightGradientKernel(this.k, lists.features, features), parts * panelsOf(features).count, {

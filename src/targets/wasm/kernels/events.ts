@@ -7,6 +7,7 @@ import {
   ctz,
   type Expr,
   eq,
+  gt,
   type I32,
   i32,
   type Local,
@@ -16,6 +17,7 @@ import {
   lt,
   mul,
   mulF,
+  ne,
   or,
   shl,
   splat,
@@ -33,12 +35,12 @@ import { chunkRow, eachRow, type Kernel, type Kernels, rowParams } from './kerne
 
 /**
  * Operands of which most numbers are zero. A row is a list of events, its numbers that are not zero: 8 bytes each, feature
- * and value. `spans` says where a row's list lies: 16 bytes a row, the addresses of its first event and of its end, and
- * the value that all its events share, or 0 where they differ: then they are multiplied one by one.
+ * and value. `spans` says where a row's list lies: 16 bytes a row, the addresses of its first event and of its end; those
+ * before `mixed` have the same value, `shared`, and need not be multiplied one by one.
  */
 export const eventBytes = 8;
 export const spanBytes = 16;
-export const spanWords = { start: 0, end: 4, shared: 8 } as const;
+export const spanWords = { start: 0, end: 4, shared: 8, mixed: 12 } as const;
 
 /**
  * Lists the non-zero numbers of a row from address `out` on; gives the end of the list. Where `masked`, the numbers are
@@ -79,7 +81,8 @@ function listRow(k: Kernels, features: number, masked = false): Func {
       panel(address, feature, tail / 4);
     }
     f.do(storeI32(span, out, spanWords.end));
-    f.do(storeI32(span, choose(or(differ, eq(out, begin)), i32(0), loadI32(begin, 4)), spanWords.shared));
+    f.do(storeI32(span, choose(eq(out, begin), i32(0), loadI32(begin, 4)), spanWords.shared));
+    f.do(storeI32(span, choose(differ, begin, out), spanWords.mixed));
     f.return(out);
   };
   return k.helper(`list${masked ? 'Masked' : ''}_${features}`, params, write, 'i32');
@@ -146,50 +149,59 @@ export function listSumsKernel(k: Kernels, features: number): Kernel {
   });
 }
 
+/** Words of `starts` per chunk: where the events of each feature start, in two parts, the end, and the shared value. */
+export const startsWords = (inputs: number): number => 2 * inputs + 2;
+
 /**
- * Sorts the events of a chunk by feature: `starts` has, for each chunk, the addresses where the events of each feature
- * start, and `sorted` the events themselves, row and value.
+ * Sorts the events of a chunk by feature; of each feature those first whose value is that of the chunk's last event, and
+ * need not be multiplied one by one. `sorted` has the events: row and value.
  */
 export function sortKernel(k: Kernels, inputs: number): Kernel {
   const params = ['events', 'spans', 'sorted', 'starts', ...rowParams] as const;
   return k.kernel(`sort_${inputs}`, params, (f, item, a) => {
-    const starts = f.let('begin', add(a.starts, mul(item, (inputs + 1) * 4)));
-    f.do(zeroFill(starts, i32((inputs + 1) * 4)));
+    const words = startsWords(inputs);
+    const starts = f.let('begin', add(a.starts, mul(item, words * 4)));
+    f.do(zeroFill(starts, i32(words * 4)));
+    const shared = f.let('shared', 0);
+    eachRow(f, a, item, (row) => {
+      const span = f.let('span', add(a.spans, mul(row, spanBytes)));
+      const end = f.let('end', loadI32(span, spanWords.end));
+      f.if(gt(end, loadI32(span, spanWords.start)), () => f.set(shared, loadI32(sub(end, 4))));
+    });
     const place = f.local('i32', 'place');
     const eachOfChunk = (visit: (event: Local, row: Local) => void) =>
       eachRow(f, a, item, (row) => {
         const span = f.let('span', add(a.spans, mul(row, spanBytes)));
-        eachEvent(f, span, (event) => visit(event, row));
+        eachEvent(f, span, (event) => {
+          f.set(place, sum(starts, mul(loadI32(event), 8), mul(ne(loadI32(event, 4), shared), 4)));
+          visit(event, row);
+        });
       });
-    eachOfChunk((event) => {
-      f.set(place, add(starts, mul(loadI32(event), 4)));
-      f.do(storeI32(place, add(loadI32(place), 1)));
-    });
+    eachOfChunk(() => f.do(storeI32(place, add(loadI32(place), 1))));
     // The sorted events of a chunk lie where its unsorted ones do in their array.
     const firstSpan = add(a.spans, mul(chunkRow(a, item, i32(0)), spanBytes));
     const begin = f.let('begin', add(a.sorted, sub(loadI32(firstSpan), a.events)));
     const next = f.let('next', begin);
     const i = f.local('i32', 'i');
-    f.for(i, 0, i32(inputs), 1, () => {
+    f.for(i, 0, i32(2 * inputs), 1, () => {
       f.set(place, add(starts, mul(i, 4)));
       const count = f.let('count', loadI32(place));
       f.do(storeI32(place, next));
       f.set(next, add(next, mul(count, eventBytes)));
     });
-    f.do(storeI32(add(starts, inputs * 4), next));
     eachOfChunk((event, row) => {
-      f.set(place, add(starts, mul(loadI32(event), 4)));
       const to = f.let('to', loadI32(place));
       f.do(storeI32(to, row));
       f.do(storeI32(to, loadI32(event, 4), 4));
       f.do(storeI32(place, add(to, eventBytes)));
     });
     // Every start has moved to the next one: shift them back.
-    f.set(i, inputs);
+    f.set(i, 2 * inputs);
     f.while(i, () => {
       f.do(storeI32(add(starts, mul(i, 4)), loadI32(add(starts, mul(sub(i, 1), 4)))));
       f.set(i, sub(i, 1));
     });
     f.do(storeI32(starts, begin));
+    f.do(storeI32(starts, shared, (2 * inputs + 1) * 4));
   });
 }
