@@ -60,9 +60,7 @@ export function weightGradientKernel(k: Kernels, inputs: number, outputs: number
           f.set(end, loadI32(place, 8));
           sumUp((row, i) => v.mul(loadSplat(event, 4), loadV(row, 16 * i)));
           const target = f.let('target', add(weights, mul(input, width)));
-          f.if(or(chunk, a.accumulate), () =>
-            totals.forEach((t, i) => void f.set(t, v.add(t, loadV(target, 16 * i)))),
-          );
+          f.if(or(chunk, a.accumulate), () => totals.forEach((t, i) => void f.set(t, v.add(t, loadV(target, 16 * i)))));
           totals.forEach((t, i) => void f.do(storeV(target, t, 16 * i)));
         });
         f.set(start, add(start, startsWords(inputs) * 4));
