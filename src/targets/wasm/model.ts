@@ -2,13 +2,25 @@ import type { Batch } from '../../data/batch.ts';
 import { UserError } from '../../diagnostics/diagnostic.ts';
 import type { Graph } from '../../ir/graph.ts';
 import { initialParameters } from '../draws.ts';
-import type { CompiledModel, CompileOptions, ForwardRequest, StepResult, Tensors, TrainRequest } from '../target.ts';
+import type {
+  CompiledModel,
+  CompileOptions,
+  Execution,
+  ForwardRequest,
+  StepResult,
+  Tensors,
+  TrainRequest,
+} from '../target.ts';
 import { InputWriter } from './inputs.ts';
-import { Machine } from './machine.ts';
-import { ModelCode, type Pass } from './modelCode.ts';
+import { addressable, Machine } from './machine.ts';
+import { joined } from './microBatches.ts';
+import { ModelCode } from './modelCode.ts';
 import { penalty, readOutputs } from './outputs.ts';
-import { PassCache } from './passes.ts';
-import type { Buffer } from './program.ts';
+import type { Buffer, Run } from './program.ts';
+import { type Part, StepPlanner } from './stepPlan.ts';
+
+/** Where the optimiser's state says how many parts steps are computed in. */
+const partsKey = 'micro_batches';
 
 export class WasmModel implements CompiledModel {
   readonly backend: string;
@@ -17,7 +29,7 @@ export class WasmModel implements CompiledModel {
   private readonly code: ModelCode;
   private readonly machine: Machine;
   private readonly initialStates: Map<string, Float32Array>;
-  private readonly passes: PassCache;
+  private readonly planner: StepPlanner;
   private readonly inputs: InputWriter;
   private step = 0;
 
@@ -31,7 +43,7 @@ export class WasmModel implements CompiledModel {
     this.initialStates = new Map(
       graph.parameters.filter((p) => p.role === 'initialState').map((p) => [p.key, initial.get(p.key)!]),
     );
-    this.passes = new PassCache(code, machine);
+    this.planner = new StepPlanner(graph, code, options.memoryLimit ?? memoryThere());
     this.inputs = new InputWriter(graph, options.seed, machine, this.initialStates);
     const { address, count } = code.onesAt;
     machine.floats.fill(1, address / 4, address / 4 + count);
@@ -45,13 +57,17 @@ export class WasmModel implements CompiledModel {
     return new WasmModel(graph, options, code, machine, backend);
   }
 
+  get execution(): Execution {
+    return { microBatches: this.planner.microBatches, relaxedSimd: false };
+  }
+
   async trainStep(batch: Batch, request: TrainRequest): Promise<StepResult> {
-    const pass = this.passes.training(batch, request);
-    this.inputs.writeBatch(pass, batch);
-    this.inputs.writeTrainingDraws(pass, batch, request);
+    const before = this.planner.microBatches;
+    const parts = this.planner.training(batch, request);
+    if (this.planner.microBatches > before) this.options.onNotice?.(inParts(parts.length));
     this.step++;
-    this.run(pass, batch, request.learningRate);
-    const result = readOutputs(this.machine.floats, this.graph, pass, batch, request);
+    const run = this.runOf(batch, request.learningRate);
+    const result = parts.length === 1 ? this.trainOn(parts[0], run) : this.trainOnParts(parts, run);
     const loss = request.outputWeights
       ? dot(result.output!, request.outputWeights)
       : result.loss + penalty(this.graph, result);
@@ -60,11 +76,10 @@ export class WasmModel implements CompiledModel {
   }
 
   async evaluate(batch: Batch, request: ForwardRequest = {}): Promise<StepResult> {
-    const pass = this.passes.evaluation(batch, request);
-    this.inputs.writeBatch(pass, batch);
-    this.inputs.writeStates(pass, batch, (key) => request.initialStates?.get(key) ?? null);
-    this.run(pass, batch, 0);
-    return readOutputs(this.machine.floats, this.graph, pass, batch, request);
+    const parts = this.planner.evaluation(batch, request);
+    const run = this.runOf(batch, 0);
+    const results = parts.map((part) => this.evaluateOn(part, run));
+    return results.length === 1 ? results[0] : joined(results);
   }
 
   async parameters(): Promise<Map<string, Float32Array>> {
@@ -91,6 +106,7 @@ export class WasmModel implements CompiledModel {
 
   async optimizerState(): Promise<Map<string, Float32Array>> {
     const state = new Map<string, Float32Array>([['step', Float32Array.of(this.step)]]);
+    if (this.planner.microBatches > 1) state.set(partsKey, Float32Array.of(this.planner.microBatches));
     for (const [name, buffer] of this.moments()) {
       for (const [key, values] of this.vector(buffer)) state.set(`${name}.${key}`, values);
     }
@@ -105,6 +121,7 @@ export class WasmModel implements CompiledModel {
       throw new UserError('SP603', message);
     };
     this.step = entry('step')[0];
+    this.planner.microBatches = state.get(partsKey)?.[0] ?? 1;
     const { trained } = this.code;
     for (const [name, buffer] of this.moments()) {
       for (const key of trained.entries.keys()) {
@@ -134,9 +151,54 @@ export class WasmModel implements CompiledModel {
     return new Map([...trained.entries.keys()].map((key) => [key, read(key)]));
   }
 
-  private run({ program }: Pass, batch: Batch, learningRate: number): void {
-    this.machine.run(program, { validSteps: validSteps(batch), learningRate, step: this.step });
+  // Running passes
+
+  private trainOn({ batch, request, pass }: Part<TrainRequest>, run: Run): StepResult {
+    this.machine.reserve(pass.program);
+    this.inputs.writeBatch(pass, batch);
+    this.inputs.writeTrainingDraws(pass, batch, request);
+    this.machine.run(pass.program, run);
+    return readOutputs(this.machine.floats, this.graph, pass, batch, request);
   }
+
+  private trainOnParts(parts: readonly Part<TrainRequest>[], run: Run): StepResult {
+    const { gradients, size } = this.code.vectors;
+    const start = (gradients.address as number) / 4;
+    const sum = new Float32Array(size);
+    const results = parts.map((part) => {
+      const result = this.trainOn(part, run);
+      const own = this.machine.floats.subarray(start, start + size);
+      for (let i = 0; i < size; i++) sum[i] += own[i];
+      return result;
+    });
+    this.machine.floats.set(sum, start);
+    this.machine.run(this.code.updateProgram(), run);
+    return joined(results);
+  }
+
+  private evaluateOn({ batch, request, pass }: Part<ForwardRequest>, run: Run): StepResult {
+    this.machine.reserve(pass.program);
+    this.inputs.writeBatch(pass, batch);
+    this.inputs.writeStates(pass, batch, (key) => request.initialStates?.get(key) ?? null);
+    this.machine.run(pass.program, run);
+    return readOutputs(this.machine.floats, this.graph, pass, batch, request);
+  }
+
+  private runOf(batch: Batch, learningRate: number): Run {
+    return { samples: batch.size, validSteps: validSteps(batch), learningRate, step: this.step };
+  }
+}
+
+/** What WebAssembly can address, or what the machine has free where that is less. */
+function memoryThere(): number {
+  return Math.min(addressable, process.availableMemory());
+}
+
+function inParts(count: number): string {
+  return (
+    `a training step does not fit into the memory there is, so it is computed in ${count} parts with summed gradients: ` +
+    'the same step up to rounding'
+  );
 }
 
 function validSteps({ size, steps, lengths }: Batch): number {

@@ -9,7 +9,7 @@ import { type NeuronKernels, neuronKernels } from './neuron/neuron.ts';
 import { ParameterVector } from './parameters.ts';
 import { type Buffer, type Program, ProgramBuilder, plan } from './program.ts';
 import { type Shape, shapeOf } from './shape.ts';
-import { addBackward, finishForward, type Results, type Vectors } from './training.ts';
+import { addBackward, addUpdate, finishForward, type Results, type Vectors } from './training.ts';
 
 /** A program with what the host writes before it and reads after it. */
 export interface Pass {
@@ -25,6 +25,8 @@ export interface PassOptions {
   readonly weighted: boolean;
   readonly wantOutput: boolean;
   readonly wantTraces: boolean;
+  /** Of a training pass: ends with the optimiser's step. */
+  readonly update: boolean;
 }
 
 /** A model's kernels, and where its parameters lie. */
@@ -86,9 +88,21 @@ export class ModelCode {
     const output = options.wantOutput || options.weighted ? builder.output(network.arrayOf(graph.output)) : null;
     const populations = options.wantTraces ? graph.nodes.filter((n) => n.kind === 'population') : [];
     const traces = new Map(populations.map((n) => [n.layer, builder.output(network.arrayOf(n.id))]));
-    if (variant.training) addBackward(network, graph, this.options, this.vectors, results, options.weighted);
+    if (variant.training) {
+      builder.layer = undefined;
+      builder.firstBackward = builder.calls.length;
+      addBackward(network, graph, results, options.weighted);
+      if (options.update) addUpdate(builder, this.kernels, this.options, this.vectors);
+    }
     const inputs = new Map([...builder.inputs].map((b) => [b.name, b]));
     return { program: plan(builder, this.arena), results, inputs, output, traces, shape: variant.shape };
+  }
+
+  /** The optimiser's step alone. */
+  updateProgram(): Program {
+    const builder = new ProgramBuilder();
+    addUpdate(builder, this.kernels, this.options, this.vectors);
+    return plan(builder, this.arena);
   }
 
   private neuronsOf(node: PopulationNode | ReadoutNode, affine: readonly boolean[]): NeuronKernels {
@@ -109,7 +123,7 @@ export class ModelCode {
         for (const weighted of training ? [false, true] : [false]) {
           for (const draws of training ? [true, false] : [false]) {
             const variant = { shape, training, input, events: 1, lengths: true, drawsStates: draws, drawsMasks: draws };
-            this.pass(variant, { weighted, wantOutput: true, wantTraces: true });
+            this.pass(variant, { weighted, wantOutput: true, wantTraces: true, update: true });
           }
         }
       }

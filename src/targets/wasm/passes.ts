@@ -1,6 +1,5 @@
 import type { Batch } from '../../data/batch.ts';
 import type { ForwardRequest, TrainRequest } from '../target.ts';
-import type { Machine } from './machine.ts';
 import type { ModelCode, Pass, PassOptions } from './modelCode.ts';
 import type { Variant } from './network.ts';
 import { shapeOf } from './shape.ts';
@@ -8,31 +7,28 @@ import { shapeOf } from './shape.ts';
 /** How many passes are remembered: batches of sequences come in many lengths. */
 const remembered = 16;
 
-/** The passes that batches asked for so far, with room for them in memory. */
+/** The passes that batches asked for so far. */
 export class PassCache {
   private readonly code: ModelCode;
-  private readonly machine: Machine;
   private readonly passes = new Map<string, Pass>();
 
-  constructor(code: ModelCode, machine: Machine) {
+  constructor(code: ModelCode) {
     this.code = code;
-    this.machine = machine;
   }
 
-  /** Throws UserError SP605 where it does not fit into memory, as `evaluation` does. */
-  training(batch: Batch, request: TrainRequest): Pass {
+  training(batch: Batch, request: TrainRequest, update: boolean): Pass {
     const variant = {
       ...variantOf(batch),
       training: true,
       drawsStates: !request.initialStates,
       drawsMasks: !request.dropoutMasks,
     };
-    return this.pass(variant, { ...wanted(request), weighted: request.outputWeights !== undefined });
+    return this.pass(variant, { ...wanted(request), weighted: request.outputWeights !== undefined, update });
   }
 
   evaluation(batch: Batch, request: ForwardRequest): Pass {
     const variant = { ...variantOf(batch), training: false, drawsStates: false, drawsMasks: false };
-    return this.pass(variant, { ...wanted(request), weighted: false });
+    return this.pass(variant, { ...wanted(request), weighted: false, update: false });
   }
 
   private pass(variant: Variant, options: PassOptions): Pass {
@@ -40,7 +36,6 @@ export class PassCache {
     const known = this.passes.get(key);
     if (known) return known;
     const pass = this.code.pass(variant, options);
-    this.machine.reserve(pass.program);
     if (this.passes.size >= remembered) this.passes.clear();
     this.passes.set(key, pass);
     return pass;

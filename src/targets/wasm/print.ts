@@ -21,7 +21,7 @@ function printCalls(code: ModelCode, { batch, steps }: { batch: number; steps: n
     drawsStates: true,
     drawsMasks: true,
   } as const;
-  const { program } = code.pass(variant, { weighted: false, wantOutput: false, wantTraces: false });
+  const { program } = code.pass(variant, { weighted: false, wantOutput: false, wantTraces: false, update: true });
   const lines = program.calls.flatMap(({ kernel, items, args, barrier }) => {
     const buffers = Object.values(args).filter((a): a is Buffer => typeof a === 'object');
     const call = `  ${kernel.func.name} x ${items}: ${buffers.map((b) => b.name).join(', ')}`;
