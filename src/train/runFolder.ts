@@ -118,6 +118,10 @@ export interface RunResult {
   readonly seconds: number;
   readonly target: string;
   readonly backend: string;
+  /** Parts that training batches were computed in for want of memory; 1: none. Of the target "wasm". */
+  readonly micro_batches?: number;
+  /** Whether multiplications and additions were fused. Of the target "wasm". */
+  readonly relaxed_simd?: boolean;
   readonly seed: number;
   readonly spec_sha256: string;
   readonly versions: Readonly<Record<string, string>>;
