@@ -1,6 +1,7 @@
-import { EmbeddedActionsParser, type IToken } from 'chevrotain';
+import type { IToken } from 'chevrotain';
 import { cover, type Span } from '../diagnostics/source.ts';
 import type { BinaryOperator, Expr, Ident } from './ast.ts';
+import { EmbeddedActionsParser } from './chevrotain.ts';
 import { errorMessages } from './messages.ts';
 import { splitNumber } from './quantity.ts';
 import type { LocatedText } from './text.ts';
