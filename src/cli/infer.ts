@@ -18,7 +18,7 @@ interface Inference {
   readonly file: string;
   /** Which recording of the file, from 0. */
   readonly sample: number;
-  /** The class's name: models do not carry names yet, so its index. */
+  /** The class's name, or its index where the training data had no names. */
   readonly class: string;
   readonly index: number;
   readonly scores: readonly number[];
@@ -89,9 +89,10 @@ async function classify(model: OnnxModel, file: string, output: Output): Promise
       const { scores } = await model.evaluate(batch);
       const seconds = (performance.now() - start) / 1000;
       const index = scores.indexOf(Math.max(...scores));
-      inferences.push({ file, sample, class: `${index}`, index, scores: [...scores], seconds });
+      const name = model.info.classNames[index];
+      inferences.push({ file, sample, class: name, index, scores: [...scores], seconds });
       output.say(
-        `${file} ${sample}  class ${index}  score ${scores[index].toPrecision(4)}  ${(1000 * seconds).toFixed(1)} ms`,
+        `${file} ${sample}  class ${name}  score ${scores[index].toPrecision(4)}  ${(1000 * seconds).toFixed(1)} ms`,
       );
     }
     if (dropped > 0)

@@ -69,7 +69,8 @@ async function trainSpec(path: string, options: TrainOptions): Promise<void> {
     if (pretrained) output.say(pretrainedStart(pretrained));
     if (checkpoint) output.say(resumption(checkpoint.info.state, experiment.train.epochs));
     output.say('');
-    const exportModel = (weights: Tensors) => exportOnnx(graph, weights, { fold: true, metadata: modelMetadata(spec) });
+    const metadata = modelMetadata(spec, data.facts);
+    const exportModel = (weights: Tensors) => exportOnnx(graph, weights, { fold: true, metadata });
     const notice = () => {
       observer.pause();
       output.warn('finishing this batch and saving it; Ctrl-C again ends at once');

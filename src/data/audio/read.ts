@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import type { SampleOf } from '../definition.ts';
 import { ByteReader } from './byteReader.ts';
 import { decodeFlac, flacInfo } from './flac.ts';
@@ -53,6 +54,20 @@ export class AudioReader {
     if (samples / rate > maxDuration) {
       throw new AudioProblem(`lasts ${Math.round(samples / rate)} s, longer than max_duration=${maxDuration}s`);
     }
+  }
+}
+
+/** What a file says its sampling rate is, or null where it is no recording. */
+export function rateOf(path: string): number | null {
+  if (!existsSync(path)) return null;
+  const file = new ByteReader(path);
+  try {
+    return open(file).info.rate;
+  } catch (error) {
+    if (error instanceof AudioProblem) return null;
+    throw error;
+  } finally {
+    file.close();
   }
 }
 
