@@ -20,6 +20,7 @@ export function modelMetadata(spec: Compiled, facts: DataFacts | undefined): Mod
     classNames: facts?.classNames ?? null,
     sampleRate: sampleRateOf(data) ?? facts?.rate ?? null,
     assumeRate: assumed !== null,
+    stepSeconds: spec.data.stepDuration,
     preprocessing: fixed.map(({ type, params }) => ({ type, params })),
     pipeline: fixed.map(callText).join(' |> '),
   };

@@ -32,6 +32,8 @@ export const metadataKeys = {
   sampleRate: 'sparchc.sample_rate',
   /** `true` where recordings were read as if they had that rate, whatever their files say. */
   assumeRate: 'sparchc.assume_rate',
+  /** Seconds of a time step; absent where it has no duration. */
+  stepSeconds: 'sparchc.step_seconds',
   /** JSON: [{type, params}], SI units: how recorded samples become `x`. */
   preprocessing: 'sparchc.preprocessing',
   /** The whole pipeline of the data as text, what the graph does itself included; for people. */
@@ -60,6 +62,7 @@ export interface ModelMetadata {
   readonly sampleRate: number | null;
   /** Recordings were read as if they had that rate. */
   readonly assumeRate: boolean;
+  readonly stepSeconds: number | null;
   /** What turns a recorded sample into features: the transforms of the spec, in order. */
   readonly preprocessing: readonly Call[];
   /** The same as text. */
@@ -131,7 +134,7 @@ function metadataOf(
   { metadata, segmentation, weights = 'float32' }: ExportOptions,
   frontEnd: FrontEnd | null,
 ): Record<string, string> {
-  const { license, classNames, sampleRate, assumeRate, preprocessing } = metadata;
+  const { license, classNames, sampleRate, assumeRate, stepSeconds, preprocessing } = metadata;
   const outside = frontEnd ? preprocessing.filter(({ type }) => type === 'resample') : preprocessing;
   return {
     [metadataKeys.format]: `${formatVersion}`,
@@ -144,6 +147,7 @@ function metadataOf(
     [metadataKeys.input]: frontEnd ? 'waveform' : 'features',
     ...(sampleRate !== null && { [metadataKeys.sampleRate]: `${sampleRate}` }),
     ...(assumeRate && { [metadataKeys.assumeRate]: 'true' }),
+    ...(stepSeconds !== null && { [metadataKeys.stepSeconds]: `${stepSeconds}` }),
     [metadataKeys.preprocessing]: JSON.stringify(outside),
     [metadataKeys.pipeline]: metadata.pipeline,
     [metadataKeys.layers]: JSON.stringify(

@@ -23,6 +23,8 @@ export interface OnnxModelInfo {
   readonly sampleRate: number | null;
   /** Recordings were read as if they had that rate. */
   readonly assumeRate: boolean;
+  /** Of a time step; null where it has no duration. */
+  readonly stepSeconds: number | null;
   /** What turns a recorded sample into `x`, in order. */
   readonly preprocessing: readonly Call[];
   /** The whole way from a sample to the network's features, for people. */
@@ -57,10 +59,10 @@ export interface LoadedFile {
 }
 
 /**
- * Loads a model that sparchc exported, for one mode. Throws UserError SP621 (no such file), SP622 (corrupt) or SP623
+ * Loads a model that sparchc exported, for one mode or (null) whichever it has. Throws UserError SP621 (no such file), SP622 (corrupt) or SP623
  * (foreign, or of the other mode).
  */
-export async function loadFile(path: string, mode: Mode, options: OnnxOptions): Promise<LoadedFile> {
+export async function loadFile(path: string, mode: Mode | null, options: OnnxOptions): Promise<LoadedFile> {
   return loadBytes(await read(path), path, mode, options);
 }
 
@@ -68,7 +70,7 @@ export async function loadFile(path: string, mode: Mode, options: OnnxOptions): 
 export async function loadBytes(
   bytes: Uint8Array,
   path: string,
-  mode: Mode,
+  mode: Mode | null,
   options: OnnxOptions,
 ): Promise<LoadedFile> {
   const model = decode(bytes, path);
@@ -81,8 +83,8 @@ export async function loadBytes(
   return { session, info, defaults, lossPerStep: metadataOf(model).get(metadataKeys.loss) === 'output' };
 }
 
-function requireMode(found: Mode, wanted: Mode, path: string): void {
-  if (found === wanted) return;
+function requireMode(found: Mode, wanted: Mode | null, path: string): void {
+  if (wanted === null || found === wanted) return;
   throw new UserError(
     'SP623',
     wanted === 'sequence'
@@ -152,6 +154,7 @@ function modelInfo(model: Model, path: string): OnnxModelInfo {
       input,
       sampleRate: JSON.parse(text('sampleRate') ?? 'null'),
       assumeRate: text('assumeRate') === 'true',
+      stepSeconds: JSON.parse(text('stepSeconds') ?? 'null'),
       preprocessing: JSON.parse(text('preprocessing') ?? '[]'),
       pipeline: text('pipeline') ?? '',
       features: toNumber(values.type.tensorType.shape.dim[2].dimValue as number),

@@ -33,12 +33,16 @@ export interface OnnxModel {
 
 /** Loads a model of whole sequences. Throws UserError SP621 (no such file), SP622 (corrupt) or SP623 (foreign). */
 export async function openOnnx(path: string, options: OnnxOptions = {}): Promise<OnnxModel> {
-  return new LoadedModel(await loadFile(path, 'sequence', options));
+  return sequenceModel(await loadFile(path, 'sequence', options));
 }
 
 /** The same for a model in memory; `name` is for messages. */
 export async function openOnnxBytes(bytes: Uint8Array, name: string, options: OnnxOptions = {}): Promise<OnnxModel> {
-  return new LoadedModel(await loadBytes(bytes, name, 'sequence', options));
+  return sequenceModel(await loadBytes(bytes, name, 'sequence', options));
+}
+
+export function sequenceModel(file: LoadedFile): OnnxModel {
+  return new LoadedModel(file);
 }
 
 class LoadedModel implements OnnxModel {

@@ -3,6 +3,7 @@ import { UserError } from '../../diagnostics/diagnostic.ts';
 import type { Tensors } from '../target.ts';
 import { activityOutput, rateOutput } from './interface.ts';
 import { type LoadedFile, loadFile, type OnnxModelInfo, type OnnxOptions } from './load.ts';
+import { silentSteps } from './stream.ts';
 
 export interface StreamResult {
   /** Of the steps gathered so far, [batch, classes]. */
@@ -15,6 +16,8 @@ export interface StreamResult {
   readonly output?: Float32Array;
   /** What the network saw of the sound, [batch, time, features]. */
   readonly features?: Float32Array;
+  /** Of models with a silence gate: steps without an event in a row so far, [batch]; where they close it, all of them. */
+  readonly silentSteps?: Float32Array;
   /** Of models exported with `--record`: each layer's output, [batch, time, features], by layer. */
   readonly activity: Tensors;
 }
@@ -34,7 +37,11 @@ export interface OnnxStream {
 
 /** Loads a model that was exported with `--mode step`. Throws UserError SP621, SP622 or SP623. */
 export async function openOnnxStream(path: string, options: OnnxOptions = {}): Promise<OnnxStream> {
-  return new LoadedStream(await loadFile(path, 'step', options));
+  return streamModel(await loadFile(path, 'step', options));
+}
+
+export function streamModel(file: LoadedFile): OnnxStream {
+  return new LoadedStream(file);
 }
 
 class LoadedStream implements OnnxStream {
@@ -73,6 +80,7 @@ class LoadedStream implements OnnxStream {
       ),
       steps: shape.length === 3 ? shape[1] : results.features.dims[1],
       ...('output' in results && { output: values('output') }),
+      ...(`final.${silentSteps}` in results && { silentSteps: values(`final.${silentSteps}`) }),
       ...('features' in results && { features: values('features') }),
     };
   }

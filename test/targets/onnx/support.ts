@@ -21,6 +21,7 @@ export const metadata: ExportOptions['metadata'] = {
   classNames: ['yes', 'no', 'other'],
   sampleRate: 16_000,
   assumeRate: true,
+  stepSeconds: 0.05,
   pipeline: 'bin(steps=12, window=0.6s)',
   preprocessing: [{ type: 'bin', params: { steps: 12, window: 0.6 } }],
 };
