@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { basename, dirname, isAbsolute, join } from 'node:path';
@@ -27,31 +27,41 @@ export function isIntact(folder: string, files: readonly string[]): boolean {
 
 /**
  * A folder that is not there, or not whole, until all of its files are written. `make` writes them; where it throws,
- * nothing is left. Of two processes that make the same folder at once, one is superfluous and harms nobody.
+ * nothing is left. Where another process has made the same folder meanwhile, that one is used.
  *
  * @throws UserError SP732 the cache cannot be written.
  */
 export async function makeCacheFolder(folder: string, make: (write: WriteFile) => Promise<void>): Promise<void> {
-  const partial = `${folder}.partial-${process.pid}`;
-  const sums: string[] = [];
+  const partial = `${folder}.partial-${process.pid}-${randomUUID()}`;
+  const sums = new Map<string, string>();
   const write: WriteFile = (name, content) => {
     writing(folder, () => writeFileSync(join(partial, name), content));
-    sums.push(`${sha256(content)}  ${name}\n`);
+    sums.set(name, sha256(content));
   };
+  writing(folder, () => {
+    removeAbandoned(folder);
+    mkdirSync(partial, { recursive: true });
+  });
   try {
-    writing(folder, () => {
-      removeAbandoned(folder);
-      mkdirSync(partial, { recursive: true });
-    });
     await make(write);
     writing(folder, () => {
-      writeFileSync(join(partial, CHECKSUMS), sums.join(''));
-      rmSync(folder, { recursive: true, force: true });
-      renameSync(partial, folder);
+      writeFileSync(join(partial, CHECKSUMS), checksums(sums));
+      if (!isIntact(folder, [...sums.keys()])) replaceFolder(folder, partial);
     });
   } finally {
     rmSync(partial, { recursive: true, force: true });
   }
+}
+
+/** As sha256sum writes and checks them. */
+function checksums(sums: ReadonlyMap<string, string>): string {
+  const names = [...sums.keys()].sort();
+  return names.map((name) => `${sums.get(name)}  ${name}\n`).join('');
+}
+
+function replaceFolder(folder: string, by: string): void {
+  rmSync(folder, { recursive: true, force: true });
+  renameSync(by, folder);
 }
 
 export type WriteFile = (name: string, content: Buffer) => void;
@@ -61,7 +71,7 @@ function removeAbandoned(folder: string): void {
   if (!existsSync(dirname(folder))) return;
   const prefix = `${basename(folder)}.partial-`;
   for (const name of readdirSync(dirname(folder))) {
-    if (!name.startsWith(prefix) || isRunning(Number(name.slice(prefix.length)))) continue;
+    if (!name.startsWith(prefix) || isRunning(Number.parseInt(name.slice(prefix.length), 10))) continue;
     rmSync(join(dirname(folder), name), { recursive: true, force: true });
   }
 }
@@ -80,8 +90,9 @@ function writing<T>(folder: string, action: () => T): T {
     return action();
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    const reason = code === 'ENOSPC' || code === 'EDQUOT' ? 'the disk is full' : `it cannot be written (${code})`;
-    const message = `cannot make "${folder}": ${reason}; free some space, or set XDG_CACHE_HOME to another folder`;
+    const isFull = code === 'ENOSPC' || code === 'EDQUOT';
+    const reason = isFull ? 'the disk is full; free some space, or' : `it cannot be written (${code});`;
+    const message = `cannot make "${folder}": ${reason} set XDG_CACHE_HOME to another folder`;
     throw new UserError('SP732', message, { cause: error });
   }
 }

@@ -9,7 +9,8 @@ import { randmanParams } from './randmanParams.ts';
 const WINDOW = 0.04;
 const STEPS = 40;
 
-const openSplits = async (params: AnyParams = {}) => (await randman.open({ ...randmanParams, ...params }, () => {})).splits;
+const openSplits = async (params: AnyParams = {}) =>
+  (await randman.open({ ...randmanParams, ...params }, () => {})).splits;
 
 async function readAll(split: DatasetSplit): Promise<SpikeSample[]> {
   return (await split.read(Array.from(split.labels.keys()))) as SpikeSample[];
