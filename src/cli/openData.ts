@@ -45,7 +45,7 @@ function preparationBar({ stream, quiet }: Output): { readonly report: ReportPre
 
 function startBar(stream: NodeJS.WriteStream, total: number): SingleBar {
   const bar = new SingleBar({
-    format: '[{bar}] {percentage}%, {eta_formatted} left',
+    format: '[{bar}] {percentage}%',
     stream,
     barsize: 24,
     barCompleteChar: '=',

@@ -49,7 +49,7 @@ test('samples of a class lie on a smooth curve', async () => {
   expect(median(nearest)).toBeLessThan(0.1 * median(others));
 });
 
-test('the quickstart: counts tell nothing, times do', async () => {
+test('the example: counts tell nothing, times do', async () => {
   const { train, test } = await readouts();
   expect(linearAccuracy(train.counts, train.labels, test.counts, test.labels)).toBeLessThan(0.6);
   expect(linearAccuracy(train.times, train.labels, test.times, test.labels)).toBeGreaterThan(0.7);
