@@ -2,13 +2,13 @@ import { createRequire } from 'node:module';
 
 const PACKAGE = '@echogarden/espeak-ng-emscripten';
 
-/** Whether the optional package is installed; says loudly that tests are skipped where it is not. */
-export const hasEspeak = ((): boolean => {
+/** The module of the optional package; says loudly that tests are skipped where it is not installed. */
+export const espeakFile = ((): string | null => {
   try {
-    createRequire(import.meta.url).resolve(PACKAGE);
-    return true;
+    return createRequire(import.meta.url).resolve(PACKAGE);
   } catch {
     console.warn(`SKIPPED: tests of spoken_digits, because ${PACKAGE} is not installed`);
-    return false;
+    return null;
   }
 })();
+export const hasEspeak = espeakFile !== null;
