@@ -11,7 +11,6 @@ import {
 } from '../../ir/graph.ts';
 import { gatedInputGradientKernel, inputGradientKernel, scratchBytes } from './kernels/dots.ts';
 import { eventBytes, listKernel, sortKernel, spanBytes, startsWords } from './kernels/events.ts';
-import { productKernel } from './kernels/gather.ts';
 import type { Kernels } from './kernels/kernel.ts';
 import { combineKernel } from './kernels/loss.ts';
 import { applyMaskKernel, drawsMask, maskBytes, maskKernel, packMaskKernel } from './kernels/masks.ts';
@@ -328,17 +327,16 @@ export class Network {
   private projection(node: ProjectionNode): Partial<Value> {
     const { features, time } = node.type;
     const lists = this.listsOf(node.input);
-    const y = this.array(`product ${node.id}`, features, time);
-    this.program.call(productKernel(this.k, features), this.variant.shape.chunks * panelsOf(features).count, {
+    const x = this.array(`product ${node.id}`, features, time);
+    const norm = normalize(this, node, x, {
       weights: this.store.parameter(node.weight),
       inputs: matrixRows(lists.features),
-      y,
-      yRows: this.rowCount(time),
+      x,
+      rows: this.rowCount(time),
       spans: lists.spans,
       events: lists.events,
       ...this.rows(time),
     });
-    const norm = normalize(this, node, y);
     this.norms.set(node.id, norm);
     return norm.value;
   }
