@@ -20,7 +20,8 @@ import type { Argument, Buffer, Run } from './program.ts';
 /** A projection's value after its product, and how a cotangent goes back through it, in place. */
 export interface Normalization {
   readonly value: { readonly array: Buffer | null; readonly raw: Operand | null };
-  readonly backward: (d: Buffer) => void;
+  /** `sums` are those of d and d * (x - mean) per chunk, where they are known already. */
+  readonly backward: (d: Buffer, sums: Buffer | null) => void;
 }
 
 type Batchnorm = Extract<Norm, { kind: 'batchnorm' }>;
@@ -129,11 +130,11 @@ function batchnorm(
   });
   return {
     value,
-    backward: (d) => {
-      const sums = program.buffer(`sums of d ${node.id}`, 2 * arrayBytes(chunks, features));
+    backward: (d, known) => {
+      const sums = known ?? program.buffer(`sums of d ${node.id}`, 2 * arrayBytes(chunks, features));
       const offset = vector('offset');
       const slope = vector('slope');
-      program.call(normSumsKernel(k, features), items, { ...coefficients, d, x, parts: sums, ...rows });
+      if (!known) program.call(normSumsKernel(k, features), items, { ...coefficients, d, x, parts: sums, ...rows });
       program.call(normGradientKernel(k, features), 1, {
         ...coefficients,
         parts: sums,

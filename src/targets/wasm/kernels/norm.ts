@@ -191,9 +191,9 @@ export function affineKernel(k: Kernels, features: number): Kernel {
   });
 }
 
-/** Per chunk, sums of d and of d * x̂, with x̂ = (x - mean) * inverse. */
+/** Per chunk, sums of d and of d * (x - mean). */
 export function normSumsKernel(k: Kernels, features: number): Kernel {
-  const params = ['d', 'x', 'rows', 'mean', 'inverse', 'parts', ...rowParams] as const;
+  const params = ['d', 'x', 'rows', 'mean', 'parts', ...rowParams] as const;
   return k.kernel(`normSums_${features}`, params, (f, item, a) => {
     const { panel, chunk } = panelAndChunk(f, item, a);
     const x = f.let('xStart', panelStart(a.x, panel, a.rows));
@@ -219,8 +219,7 @@ export function normSumsKernel(k: Kernels, features: number): Kernel {
         });
         pair.forEach((k, n) => {
           f.do(storeV(part, plain[n], 16 * k));
-          const scaled = v.mul(weighted[n], loadV(add(a.inverse, feature), 16 * k));
-          f.do(storeV(part, scaled, padded(features) * 4 + 16 * k));
+          f.do(storeV(part, weighted[n], padded(features) * 4 + 16 * k));
         });
       }
     });
@@ -233,12 +232,14 @@ export function normGradientKernel(k: Kernels, features: number): Kernel {
   return k.kernel(`normGradient_${features}`, params, (f, _, a) => {
     const size = padded(features) * 4;
     eachFeature(f, features, (o) => {
-      const [plain, weighted] = sumParts(f, add(a.parts, o), a.chunks, 2, size);
+      const [plain, centered] = sumParts(f, add(a.parts, o), a.chunks, 2, size);
+      const inverse = f.let('i', loadV(add(a.inverse, o)));
+      const weighted = f.let('weighted', v.mul(centered, inverse));
       f.do(storeV(add(a.gBias, o), plain));
       f.do(storeV(add(a.gWeight, o), weighted));
       const share = f.let('share', v.div(loadV(add(a.scale, o)), v.splatF32(a.f_count)));
       f.do(storeV(add(a.offset, o), v.mul(share, plain)));
-      f.do(storeV(add(a.slope, o), v.mul(v.mul(share, loadV(add(a.inverse, o))), weighted)));
+      f.do(storeV(add(a.slope, o), v.mul(v.mul(share, inverse), weighted)));
     });
   });
 }
