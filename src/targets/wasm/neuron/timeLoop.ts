@@ -316,12 +316,14 @@ export function writeStep(
   kept: ReadonlySet<number>,
   options: {
     readonly rowOperation: (eqn: Eqn, c: StepContext) => void;
+    /** More to do with the neurons at a level, at those levels. */
     readonly also?: (level: number, offsets: Offsets, reader: Reader) => void;
+    readonly alsoAt?: ReadonlySet<number>;
   },
 ): void {
   levels.forEach((level, l) => {
     const here = stores.filter((s) => s.level === l);
-    const isWork = level.elementwise.length > 0 || here.length > 0 || (l === levels.length - 1 && options.also);
+    const isWork = level.elementwise.length > 0 || here.length > 0 || options.alsoAt?.has(l);
     if (isWork) {
       writer.overNeurons(c, (offsets) => {
         const reader = writer.reader(offsets);
