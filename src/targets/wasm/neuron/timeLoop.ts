@@ -18,7 +18,7 @@ import {
 import type { Func } from '../assembler/func.ts';
 import { chunkRow, onPanel, type RowArgs, samplesOf } from '../kernels/kernel.ts';
 import { existing } from '../kernels/norm.ts';
-import { padded, panelBytes, panelsOf } from '../layout.ts';
+import { padded, panelBytes, panelsOf, panelWidth } from '../layout.ts';
 import { emit } from './emit.ts';
 import type { Levels } from './levels.ts';
 
@@ -219,6 +219,30 @@ export class BodyWriter {
     outside.begin();
     loop();
     outside.end();
+  }
+
+  /** The neurons of one row, a panel at a time; `feature` is the first one's index. */
+  overRow(sample: Expr, row: Expr, body: (vectors: readonly Offsets[], feature: Local) => void): void {
+    const { f, args, rows, features } = this;
+    const panel = f.local('i32', 'panel');
+    f.for(panel, 0, i32(panelsOf(features).count), 1, () => {
+      onPanel(f, features, panel, (count, width) => {
+        const at = f.let('o', add(mul(mul(panel, rows), panelBytes), mul(row, width)));
+        const previous = f.let('oBefore', sub(at, mul(args.group, width)));
+        const ofSample = f.let('oSample', add(mul(mul(panel, args.sampleRows), panelBytes), mul(sample, width)));
+        const outside = new Outside(f);
+        const addresses = new Map<string, Local>();
+        const whole = width === panelBytes || features % 4 === 0;
+        const common = { row: at, previous, sample: ofSample, whole, addresses, outside };
+        const vectors = Array.from({ length: count }, (_, i) => {
+          const feature = f.let('feature', add(mul(panel, panelBytes), 16 * i));
+          return { ...common, feature, shift: 16 * i };
+        });
+        const all = f.aside(() => body(vectors, f.let('index', mul(panel, panelWidth))));
+        outside.begin();
+        all();
+      });
+    });
   }
 
   /** Reads of four neurons, each variable loaded once. */
