@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { UserError } from '../diagnostics/diagnostic.ts';
 import { writeError, writeFileAtomically } from './atomicFile.ts';
 import type { EpochMetrics } from './loop.ts';
+import { lockRun } from './runLock.ts';
 
 /** Everything a run leaves behind: spec, metrics, checkpoints, result and exported model. */
 export class RunFolder {
@@ -49,6 +50,11 @@ export class RunFolder {
       if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
       throw new UserError('SP820', `"${this.path}" is not a folder that can be read`, { exitCode: 2, cause: error });
     }
+  }
+
+  /** Keeps other processes from training here, until what it returns is called; throws what `lockRun` throws. */
+  lock(): Promise<() => Promise<void>> {
+    return lockRun(this.path);
   }
 
   /** Makes the folder where it is missing and saves the resolved spec. Throws UserError SP811 where that fails. */

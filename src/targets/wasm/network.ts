@@ -1,12 +1,13 @@
-import type {
-  DropoutNode,
-  Graph,
-  GraphNode,
-  MergeNode,
-  NodeId,
-  PopulationNode,
-  ProjectionNode,
-  ReadoutNode,
+import {
+  type DropoutNode,
+  type Graph,
+  type GraphNode,
+  layerOf,
+  type MergeNode,
+  type NodeId,
+  type PopulationNode,
+  type ProjectionNode,
+  type ReadoutNode,
 } from '../../ir/graph.ts';
 import { drawsMask, maskKernel } from './kernels/draws.ts';
 import type { Kernels } from './kernels/kernel.ts';
@@ -269,6 +270,7 @@ export class Network {
   // Forward
 
   private forward(node: GraphNode): Value {
+    this.program.layer = layerOf(this.graph, node);
     const base: Value = {
       features: node.type.features,
       time: node.type.time,
@@ -496,6 +498,7 @@ export class Network {
   }
 
   private pullback(node: GraphNode, d: Buffer): void {
+    this.program.layer = layerOf(this.graph, node);
     switch (node.kind) {
       case 'source':
         return;
