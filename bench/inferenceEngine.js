@@ -95,5 +95,6 @@ async function run({ mode, batch: size, first, count }) {
   return { seconds, classes, peak_rss_mb: Math.round(process.resourceUsage().maxRSS / 1024) };
 }
 
-for await (const line of createInterface({ input: process.stdin })) console.log(JSON.stringify(await run(JSON.parse(line))));
+for await (const line of createInterface({ input: process.stdin }))
+  console.log(JSON.stringify(await run(JSON.parse(line))));
 process.exit();

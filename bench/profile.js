@@ -28,5 +28,7 @@ export function printProfile(calls, stepMilliseconds) {
   for (const [name, time] of sorted.filter(([, t]) => t >= total / 500)) {
     console.log(`${time.toFixed(1).padStart(8)} ms ${((100 * time) / total).toFixed(0).padStart(3)}%  ${name}`);
   }
-  console.log(`${total.toFixed(1).padStart(8)} ms in ${sorted.length} calls; ${(stepMilliseconds - total).toFixed(1)} ms outside`);
+  console.log(
+    `${total.toFixed(1).padStart(8)} ms in ${sorted.length} calls; ${(stepMilliseconds - total).toFixed(1)} ms outside`,
+  );
 }

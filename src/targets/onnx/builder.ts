@@ -73,6 +73,15 @@ export class GraphBuilder {
     });
   }
 
+  /** A scalar int64 constant, shared between its uses. */
+  index(value: number): Value {
+    return this.shared(`n:${value}`, () => {
+      const name = this.name(`const_${value}n`);
+      this.initializers.push(int64Tensor(name, [], [value]));
+      return name;
+    });
+  }
+
   private shared(key: string, make: () => Value): Value {
     let value = this.constants.get(key);
     if (value === undefined) {

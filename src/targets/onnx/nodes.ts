@@ -2,7 +2,7 @@ import { type Graph, type GraphNode, type NodeId, nodeById } from '../../ir/grap
 import type { GraphBuilder, Value } from './builder.ts';
 import type { ModelParameters } from './parameters.ts';
 import { emitPopulation, finalState } from './population.ts';
-import { emitProjection } from './projection.ts';
+import { emitProjection, type Operand } from './projection.ts';
 import { emitReadout, emitStreamReadout } from './readout.ts';
 import { emitStreamAxis, type Segmentation } from './stream.ts';
 import { emitTimeAxis, type TimeAxis } from './timeAxis.ts';
@@ -32,12 +32,17 @@ export function emitNodes(
   const finalStates = new Map<string, Value>(stream?.finalStates);
   const emitted = (id: NodeId) => values.get(id) as Value;
 
+  const operand = (id: NodeId): Operand => {
+    const { time: hasTime, set } = nodeById(graph, id).type;
+    return { value: emitted(id), oneRow: hasTime && set !== 'real' ? time.oneStep : null };
+  };
+
   const emit = (node: GraphNode): Value => {
     switch (node.kind) {
       case 'source':
         return builder.op('Transpose', ['x'], 'x.time_major', { perm: [1, 0, 2] });
       case 'projection':
-        return emitProjection(builder, parameters, node, emitted(node.input), fold);
+        return emitProjection(builder, parameters, node, operand(node.input), fold);
       case 'population': {
         const inputs = node.inputs.map(emitted);
         const population = emitPopulation(builder, parameters, time, node, inputs, fold);

@@ -41,9 +41,7 @@ export function requireCausal(graph: Graph, preprocessing: readonly Call[]): voi
 
 export interface StreamAxis {
   readonly time: TimeAxis;
-  /** [time, batch, 1] of bool: `time.restart`, which streams always have. */
-  readonly restart: Value;
-  /** [batch] of bool: rows that start afresh before the chunk. */
+  /** [batch, 1] of bool: `time.reset`, which streams always have. */
   readonly reset: Value;
   /** By output name. */
   readonly finalStates: ReadonlyMap<string, Value>;
@@ -52,32 +50,27 @@ export interface StreamAxis {
 /** The time axis of a chunk of a stream: every step counts, but for those that the silence gate holds back. */
 export function emitStreamAxis(builder: GraphBuilder, segmentation: Segmentation): StreamAxis {
   const steps = builder.op('Shape', ['x'], 'chunk_steps', { start: 1, end: 2 });
-  const whole = emitTimeAxis(builder, 'x', steps);
-  const reset = builder.op('Expand', ['reset', whole.batch], 'reset_rows');
-  const resetColumn = builder.op('Unsqueeze', [reset, builder.ints([1])], 'reset_column');
-  const first = builder.op('Unsqueeze', [emitFirstStep(builder, steps), builder.ints([1, 2])], 'first_step_column');
-  const resetNow = builder.op('And', [first, resetColumn], 'reset_now');
-  if (segmentation.kind !== 'silence') {
-    return { time: { ...whole, restart: resetNow }, restart: resetNow, reset, finalStates: new Map() };
-  }
-  const gate = emitSilenceGate(builder, resetColumn, segmentation.steps);
-  const restart = builder.op('Or', [resetNow, gate.opens], 'restart');
+  const whole = { ...emitTimeAxis(builder, 'x', steps), oneStep: emitOneStep(builder) };
+  const rows = builder.op('Expand', ['reset', whole.batch], 'reset_rows');
+  const reset = builder.op('Unsqueeze', [rows, builder.ints([1])], 'reset_column');
+  if (segmentation.kind !== 'silence') return { time: { ...whole, reset }, reset, finalStates: new Map() };
+  const gate = emitSilenceGate(builder, reset, segmentation.steps);
   const time: TimeAxis = {
     ...whole,
     valid: gate.open,
-    restart,
+    alone: null,
+    reset,
+    restart: gate.opens,
     mean: (sequence, wish) => emitMeanOfOpen(builder, gate.open, sequence, wish),
   };
-  return { time, restart, reset, finalStates: new Map([[`final.${silentSteps}`, gate.silent]]) };
+  return { time, reset, finalStates: new Map([[`final.${silentSteps}`, gate.silent]]) };
 }
 
-/** [time] of bool, true at the first step alone. */
-function emitFirstStep(builder: GraphBuilder, steps: Value): Value {
-  const zero = builder.op('Squeeze', [builder.ints([0])], 'first_index');
-  const one = builder.op('Squeeze', [builder.ints([1])], 'index_stride');
-  const end = builder.op('Squeeze', [steps], 'chunk_end');
-  const indices = builder.op('Range', [zero, end, one], 'chunk_indices');
-  return builder.op('Equal', [indices, builder.ints([0])], 'first_step');
+/** Whether `x` is one step of one row. */
+function emitOneStep(builder: GraphBuilder): Value {
+  const extent = builder.op('Shape', ['x'], 'chunk_extent', { start: 0, end: 2 });
+  const longest = builder.op('ReduceMax', [extent], 'chunk_longest', { axes: [0], keepdims: 1 });
+  return builder.op('Equal', [longest, builder.ints([1])], 'one_step');
 }
 
 interface SilenceGate {
