@@ -5,7 +5,7 @@ import { UserError } from './diagnostics/diagnostic.ts';
 import { type Graph, nodeById } from './ir/graph.ts';
 import { selectTarget } from './targets/select.ts';
 import type { CompiledModel, Tensors } from './targets/target.ts';
-import { definitionNamed, optimizers } from './train/definitions.ts';
+import { compileOptions } from './train/run.ts';
 
 /** Values with their shape [batch, time, features], row-major. */
 export interface PlainTensor {
@@ -144,8 +144,6 @@ function requireLengths(lengths: readonly number[], size: number, steps: number)
 export async function buildModel(spec: string | object, options: ModelOptions = {}): Promise<Model> {
   const text = typeof spec === 'string' ? spec : stringify(spec);
   const compiled = compileSource({ name: 'spec', text, folder: options.folder ?? '.' }, { sets: options.sets });
-  const { seed, train } = compiled.experiment;
   const { target } = await selectTarget(options.target ?? 'auto');
-  const optimizer = definitionNamed(optimizers, train.optimizer.type).config(train.optimizer.params);
-  return new Model(compiled, await target.compile(compiled.graph, { seed, optimizer, clipNorm: train.clipNorm }));
+  return new Model(compiled, await target.compile(compiled.graph, compileOptions(compiled.experiment)));
 }

@@ -84,7 +84,12 @@ async function trainIn(
     if (pretrained) output.say(pretrainedStart(pretrained));
     if (checkpoint) output.say(resumption(checkpoint.info.state, experiment.train.epochs));
     output.say('');
-    const exportModel = (weights: Tensors) => exportOnnx(graph, weights, { fold: true, metadata: modelMetadata(spec) });
+    const metadata = modelMetadata(spec, data.facts);
+    const exportModel = (weights: Tensors) => exportOnnx(graph, weights, { fold: true, metadata });
+    const onNotice = (sentence: string) => {
+      observer.pause();
+      output.warn(`note: ${sentence}`);
+    };
     const notice = () => {
       observer.pause();
       output.warn('finishing this batch and saving it; Ctrl-C again ends at once');
@@ -98,6 +103,7 @@ async function trainIn(
         checkpoint,
         pretrained: pretrained?.weights ?? null,
         observer,
+        onNotice,
         signal,
         exportModel,
       }),

@@ -11,6 +11,11 @@ export const programEnd = 1 << 19;
 /** Bytes that a memory can have. */
 export const addressable = maximumPages * pageBytes;
 
+/** Bytes that WebAssembly can address, or that the machine has free where those are fewer. */
+export function memoryThere(): number {
+  return Math.min(addressable, process.availableMemory());
+}
+
 /** The shared memory, the compiled kernels and the threads that run them. */
 export class Machine {
   private readonly memory: Memory;

@@ -12,7 +12,7 @@ import type {
   TrainRequest,
 } from '../target.ts';
 import { InputWriter } from './inputs.ts';
-import { addressable, Machine } from './machine.ts';
+import { Machine, memoryThere } from './machine.ts';
 import { joined } from './microBatches.ts';
 import { ModelCode } from './modelCode.ts';
 import { penalty, readOutputs } from './outputs.ts';
@@ -187,11 +187,6 @@ export class WasmModel implements CompiledModel {
   private runOf(batch: Batch, learningRate: number): Run {
     return { samples: batch.size, validSteps: validSteps(batch), learningRate, step: this.step };
   }
-}
-
-/** What WebAssembly can address, or what the machine has free where that is less. */
-function memoryThere(): number {
-  return Math.min(addressable, process.availableMemory());
 }
 
 function inParts(count: number): string {

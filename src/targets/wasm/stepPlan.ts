@@ -89,7 +89,7 @@ export class StepPlanner {
 }
 
 /** The largest number up to `end` for which something holds that holds up to some number; 0 where it never does. */
-function largestThat(holds: (n: number) => boolean, end: number): number {
+export function largestThat(holds: (n: number) => boolean, end: number): number {
   let [low, high] = [0, end];
   while (low < high) {
     const middle = Math.ceil((low + high) / 2);

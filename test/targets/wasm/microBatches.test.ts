@@ -37,7 +37,7 @@ const batch: Batch = {
 };
 
 const totalOf = (graph: Graph, samples: number) =>
-  memoryPlan(graph, options, { batch: samples, steps, events: null }).total;
+  memoryPlan(graph, options, { batch: samples, steps, events: null }, Number.POSITIVE_INFINITY).total;
 
 async function compiled(graph: Graph, memoryLimit?: number, notices: string[] = []): Promise<CompiledModel> {
   const onNotice = (sentence: string) => void notices.push(sentence);
