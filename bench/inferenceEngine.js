@@ -30,8 +30,9 @@ const folder = new RunFolder(values.run);
 const spec = compileSpec(folder.spec);
 
 async function readSamples(count) {
-  const { transforms } = spec.experiment.data;
-  const recordings = await openRecordings(values.h5, transforms, spec.data.features);
+  const { transforms: preprocessing } = spec.experiment.data;
+  const input = { input: 'features', sampleRate: null, assumeRate: false, features: spec.data.features };
+  const recordings = await openRecordings(values.h5, { ...input, preprocessing });
   const samples = [];
   for (let i = 0; i < count; i++) {
     const { steps, input } = (await recordings.read(i)).batch;
@@ -52,7 +53,7 @@ const batchOf = (i, size) => {
 const engines = {
   async wasm() {
     const model = await loadTrainedModel(folder, spec, () => wasmTarget({ threads }));
-    return { sequence: (batch) => [async () => (await model.evaluate(batch)).scores] };
+    return { sequence: (batch) => [async () => await model.predict(batch)] };
   },
   async onnx() {
     const model = await openOnnx(folder.model, { threads });
