@@ -3,10 +3,8 @@ import { join } from 'node:path';
 import { toDense } from '../data/batch.ts';
 import { openRecordings, type Recording, recordingKind, recordingNames } from '../data/recordings.ts';
 import { UserError } from '../diagnostics/diagnostic.ts';
-import type { OnnxModelInfo } from '../targets/onnx/load.ts';
 import { argmax } from '../targets/onnx/measures.ts';
-import type { AnyModel } from '../targets/onnx/open.ts';
-import type { OnnxModel } from '../targets/onnx/run.ts';
+import type { AnyModel, Classifier, ClassifierInfo } from '../targets/onnx/open.ts';
 import type { OnnxStream } from '../targets/onnx/runStream.ts';
 import { chunkSteps, type Word, Words, wordRuleOf } from '../targets/onnx/words.ts';
 import { FileProgress } from './fileProgress.ts';
@@ -113,15 +111,15 @@ export function inferenceOf(
   file: string,
   sample: number,
   word: Omit<Word, 'end'> & { readonly end?: number },
-  { classNames }: OnnxModelInfo,
+  { classNames }: ClassifierInfo,
   seconds: number,
 ): Inference {
   return { file, sample, class: classNames[word.index], ...word, seconds };
 }
 
-export async function scoresOf(model: OnnxModel, recording: Recording): Promise<Float32Array> {
+export async function scoresOf(model: Classifier, recording: Recording): Promise<Float32Array> {
   if (recording.kind === 'sound') return model.classifySound(recording.samples);
-  return (await model.evaluate(recording.batch)).scores;
+  return model.predict(recording.batch);
 }
 
 /** Feeds a recording to a model of a stream in chunks. */

@@ -2,10 +2,8 @@ import type { Readable } from 'node:stream';
 import { Resampler } from '../data/audio/resampler.ts';
 import { LONGEST, recordingKind, soundRecording } from '../data/recordings.ts';
 import { UserError } from '../diagnostics/diagnostic.ts';
-import type { OnnxModelInfo } from '../targets/onnx/load.ts';
 import { argmax } from '../targets/onnx/measures.ts';
-import type { AnyModel } from '../targets/onnx/open.ts';
-import type { OnnxModel } from '../targets/onnx/run.ts';
+import type { AnyModel, Classifier, ClassifierInfo } from '../targets/onnx/open.ts';
 import type { OnnxStream } from '../targets/onnx/runStream.ts';
 import { chunkSteps, Words, wordRuleOf } from '../targets/onnx/words.ts';
 import { type Inference, inferenceOf, scoresOf } from './inferFiles.ts';
@@ -75,8 +73,8 @@ async function* heard(stream: OnnxStream, rate: number, sound: AsyncIterable<Flo
 }
 
 async function classified(
-  model: OnnxModel,
-  info: OnnxModelInfo,
+  model: Classifier,
+  info: ClassifierInfo,
   rate: number,
   sound: AsyncIterable<Float32Array>,
 ): Promise<Inference> {
