@@ -57,9 +57,9 @@ const engines = {
   },
   async onnx() {
     const model = await openOnnx(folder.model, { threads });
-    const stream = await openOnnxStream(folder.stepModel, { threads });
+    const stream = await openOnnxStream(folder.exported('step', 'features'), { threads });
     return {
-      sequence: (batch) => [async () => (await model.evaluate(batch)).scores],
+      sequence: (batch) => [() => model.predict(batch)],
       step(batch) {
         stream.restart();
         const x = toDense(batch);
