@@ -1,7 +1,6 @@
 import { join } from 'node:path';
 import { Command } from 'commander';
 import { type Compiled, compileSpec } from '../compile.ts';
-import { openPipeline } from '../data/pipeline.ts';
 import { exportOnnx } from '../targets/onnx/export.ts';
 import { selectTarget } from '../targets/select.ts';
 import type { Tensors } from '../targets/target.ts';
@@ -14,6 +13,7 @@ import type { TrainingState } from '../train/state.ts';
 import { dataNotices } from './dataNotices.ts';
 import { interruptible } from './interrupt.ts';
 import { modelMetadata } from './modelMetadata.ts';
+import { openData } from './openData.ts';
 import { type OutputOptions, type SpecOptions, withOutput, withSet, withTarget } from './options.ts';
 import { Output } from './output.ts';
 import { progressReporter } from './progress.ts';
@@ -75,16 +75,15 @@ async function trainIn(
   const pretrained = init !== null && checkpoint === null ? await readPretrained(init, graph) : null;
   const { target, reason } = await selectTarget(options.target ?? checkpoint?.info.target ?? 'auto');
 
-  const { batch } = experiment.train;
-  const data = await openPipeline(experiment.data, { batch, seed: experiment.seed, spans: spec.dataSpans });
+  const data = await openData(spec, output);
   const observer = progressReporter(output, { epochs: experiment.train.epochs, layers: spikingLayers(graph) });
   try {
-    for (const warning of data.warnings) output.warn(`warning: ${warning}`);
     output.say(introduction(spec, reason, data.splits));
     if (pretrained) output.say(pretrainedStart(pretrained));
     if (checkpoint) output.say(resumption(checkpoint.info.state, experiment.train.epochs));
     output.say('');
-    const exportModel = (weights: Tensors) => exportOnnx(graph, weights, { fold: true, metadata: modelMetadata(spec) });
+    const metadata = modelMetadata(spec, data.facts);
+    const exportModel = (weights: Tensors) => exportOnnx(graph, weights, { fold: true, metadata });
     const onNotice = (sentence: string) => {
       observer.pause();
       output.warn(`note: ${sentence}`);

@@ -115,8 +115,13 @@ function restore(model: CompiledModel, { weights, optimizer }: Checkpoint): void
   model.loadOptimizerState(optimizer);
 }
 
-function storeIn({ spec, folder, target }: Run, model: CompiledModel): TrainingStore {
-  const info = (state: TrainingState) => ({ target: target.name, specSha256: spec.specSha256, state });
+function storeIn({ spec, folder, target, data: { facts } }: Run, model: CompiledModel): TrainingStore {
+  const info = (state: TrainingState) => ({
+    target: target.name,
+    specSha256: spec.specSha256,
+    state,
+    ...(facts && { data: facts }),
+  });
   return {
     async saveLast(state) {
       const weights = await model.parameters();

@@ -37,9 +37,10 @@ export class RunFolder {
     return join(this.path, 'model.onnx');
   }
 
-  /** Of a stream; written on request only. */
-  get stepModel(): string {
-    return join(this.path, 'step.onnx');
+  /** Another export, which is written on request only: of a stream, or one that takes sound. */
+  exported(mode: 'sequence' | 'step', input: 'features' | 'waveform'): string {
+    if (input === 'waveform') return join(this.path, mode === 'step' ? 'sound-step.onnx' : 'sound.onnx');
+    return mode === 'step' ? join(this.path, 'step.onnx') : this.model;
   }
 
   /** Its entries, or null where there is no such folder. Throws UserError SP820 where it cannot be a folder. */

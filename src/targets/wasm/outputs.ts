@@ -4,7 +4,7 @@ import type { ForwardRequest, StepResult } from '../target.ts';
 import { readRows } from './layout.ts';
 import type { Pass } from './modelCode.ts';
 import type { Buffer } from './program.ts';
-import { rowCount, rowsOf } from './shape.ts';
+import { rowAt, rowCount, rowsOf } from './shape.ts';
 
 /** What a pass left in memory, copied out of it. `loss` is without the regulariser. */
 export function readOutputs(
@@ -51,9 +51,10 @@ function rowsAt(
   buffer: Buffer,
   { features, time }: { readonly features: number; readonly time: boolean },
 ): Float32Array {
-  const { B, T, S, first } = rowsOf(shape, time);
+  const all = rowsOf(shape, time);
+  const { B, T } = all;
   const array = memory.subarray(program.addressOf(buffer) / 4);
-  const rowOf = (i: number) => Math.floor(i / T) * S + first + (i % T);
+  const rowOf = (i: number) => rowAt(all, Math.floor(i / T), i % T);
   return readRows(array, { rows: rowCount(shape, time), features }, B * T, rowOf);
 }
 

@@ -1,11 +1,11 @@
 import type { Graph, NodeId } from '../../ir/graph.ts';
 import type { CompileOptions, OptimizerConfig } from '../target.ts';
 import { floatArgument } from './floats.ts';
+import { listSumsKernel } from './kernels/events.ts';
 import type { Kernels } from './kernels/kernel.ts';
 import { crossEntropyKernel, regularizerKernel } from './kernels/loss.ts';
 import { rowSumsKernel, totalKernel } from './kernels/norm.ts';
 import { chunksOf, clipFactorKernel, optimizerKernel, squaresKernel } from './kernels/optimizer.ts';
-import { listSumsKernel } from './kernels/products.ts';
 import { arrayBytes, padded, panelsOf } from './layout.ts';
 import type { Network } from './network.ts';
 import type { Buffer, ProgramBuilder, Run } from './program.ts';
