@@ -29,7 +29,8 @@ export interface BatchSource {
 /** Where the loop leaves what it has learnt: a run folder. */
 export interface TrainingStore {
   saveLast(state: TrainingState): Promise<void>;
-  saveBest(state: TrainingState): Promise<void>;
+  /** Keeps the weights that are to be tested, in place of earlier ones. */
+  saveSelected(state: TrainingState): Promise<void>;
   appendMetrics(metrics: EpochMetrics): Promise<void>;
 }
 
@@ -93,7 +94,7 @@ export async function train(training: Training, initial: TrainingState): Promise
     const metrics = epochMetrics(state, validation);
     state = stateAfterEpoch(state, metrics, training.schedule);
     await store.appendMetrics(metrics);
-    if (metrics.best) await store.saveBest(state);
+    if (metrics.best || config.select === 'last') await store.saveSelected(state);
     await store.saveLast(state);
     observer.epochDone(metrics);
   }
@@ -174,12 +175,14 @@ function epochMetrics(state: TrainingState, validation: SplitMetrics): EpochMetr
 
 function stateAfterEpoch(state: TrainingState, metrics: EpochMetrics, schedule: Schedule): TrainingState {
   const { epoch, validation, best } = metrics;
+  const last = { epoch, accuracy: validation.accuracy, loss: validation.loss };
   return {
     epoch: epoch + 1,
     batch: 0,
     train: noMetrics,
     schedule: schedule.next(state.schedule, validation.accuracy),
-    best: best ? { epoch, accuracy: validation.accuracy, loss: validation.loss } : state.best,
+    best: best ? last : state.best,
+    last,
     seconds: state.seconds + validation.seconds,
   };
 }
