@@ -1,4 +1,4 @@
-import type { Batch } from '../../data/batch.ts';
+import { type Batch, validSteps } from '../../data/batch.ts';
 import { UserError } from '../../diagnostics/diagnostic.ts';
 import { type Graph, type LayerActivity, nodeById, type PopulationNode, type ReadoutNode } from '../../ir/graph.ts';
 import { streamKey } from '../../random/stream.ts';
@@ -472,10 +472,6 @@ export class WasmModel implements CompiledModel {
     const rowOf = (i: number) => Math.floor(i / T) * S + first + (i % T);
     return readRows(array, { rows: rowCount(shape, time), features }, B * T, rowOf);
   }
-}
-
-function validSteps({ size, steps, lengths }: Batch): number {
-  return lengths ? lengths.reduce((a, b) => a + b, 0) : size * steps;
 }
 
 function lossCount(graph: Graph, { size, steps }: Batch): number {
