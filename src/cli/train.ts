@@ -52,9 +52,24 @@ async function trainSpec(path: string, options: TrainOptions): Promise<void> {
   const output = new Output(options);
   const spec = compileSpec(path, { sets: options.set });
   output.diagnostics(spec.warnings);
-  const { experiment, graph } = spec;
-  const folder = new RunFolder(options.out ?? join('runs', experiment.name));
+  const folder = new RunFolder(options.out ?? join('runs', spec.experiment.name));
   await (options.resume ? requireSameRun(folder, spec.resolvedYaml) : requireNewFolder(folder));
+  const unlock = await folder.lock();
+  try {
+    await trainIn(folder, spec, path, options, output);
+  } finally {
+    await unlock();
+  }
+}
+
+async function trainIn(
+  folder: RunFolder,
+  spec: Compiled,
+  path: string,
+  options: TrainOptions,
+  output: Output,
+): Promise<void> {
+  const { experiment, graph } = spec;
   const checkpoint = options.resume ? await checkpointToResume(folder, graph) : null;
   const { init } = experiment.train;
   const pretrained = init !== null && checkpoint === null ? await readPretrained(init, graph) : null;
@@ -69,7 +84,12 @@ async function trainSpec(path: string, options: TrainOptions): Promise<void> {
     if (pretrained) output.say(pretrainedStart(pretrained));
     if (checkpoint) output.say(resumption(checkpoint.info.state, experiment.train.epochs));
     output.say('');
-    const exportModel = (weights: Tensors) => exportOnnx(graph, weights, { fold: true, metadata: modelMetadata(spec) });
+    const metadata = modelMetadata(spec, data.facts);
+    const exportModel = (weights: Tensors) => exportOnnx(graph, weights, { fold: true, metadata });
+    const onNotice = (sentence: string) => {
+      observer.pause();
+      output.warn(`note: ${sentence}`);
+    };
     const notice = () => {
       observer.pause();
       output.warn('finishing this batch and saving it; Ctrl-C again ends at once');
@@ -83,6 +103,7 @@ async function trainSpec(path: string, options: TrainOptions): Promise<void> {
         checkpoint,
         pretrained: pretrained?.weights ?? null,
         observer,
+        onNotice,
         signal,
         exportModel,
       }),

@@ -40,8 +40,3 @@ export function toDense(batch: Batch): Float32Array {
   }
   return dense;
 }
-
-/** How many time steps of all samples together are not padding. */
-export function validSteps({ size, steps, lengths }: Batch): number {
-  return lengths ? lengths.reduce((a, b) => a + b, 0) : size * steps;
-}

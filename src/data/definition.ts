@@ -73,6 +73,8 @@ export interface OpenDataset {
   readonly splits: Readonly<Partial<Record<SplitName, DatasetSplit>>>;
   /** Names of the classes, in the order of their indices, where they have any. */
   readonly classNames?: readonly string[];
+  /** Of recordings: samples per second, as the first of them has it. */
+  readonly rate?: number;
   /** Sentences for the user. */
   readonly warnings?: readonly string[];
   /** A sample that cannot be used ends the run. */

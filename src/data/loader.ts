@@ -17,8 +17,17 @@ export interface SplitInfo {
   readonly classCounts: readonly number[];
 }
 
+/** What only the data itself tells, and a model is to remember; what is not known is null. */
+export interface DataFacts {
+  /** By class index. */
+  readonly classNames: readonly string[] | null;
+  /** Of the recordings, in Hz, before any transform. */
+  readonly rate: number | null;
+}
+
 export interface LoaderInfo {
   readonly pipeline: PipelineInfo;
+  readonly facts: DataFacts;
   readonly splits: Readonly<Record<SplitName, SplitInfo>>;
   /** Sentences for the user. */
   readonly warnings: readonly string[];
@@ -118,6 +127,7 @@ function createLoader(
     test: infoOf(plan.splits.test),
   };
 
+  const facts = { classNames: dataset.classNames ?? null, rate: dataset.rate ?? null };
   const warnings = [
     ...(dataset.warnings ?? []),
     ...plan.warnings,
@@ -125,7 +135,7 @@ function createLoader(
   ];
 
   return {
-    info: { pipeline, splits, warnings },
+    info: { pipeline, facts, splits, warnings },
     async *batches(request) {
       const { split, epoch, shuffle, from } = request;
       const order = epochOrder(plan.splits[split].indices.length, options.seed, epoch, shuffle);

@@ -5,11 +5,11 @@ import type { Batch } from './batch.ts';
 import type { DataConfig } from './config.ts';
 import type { SplitName } from './definition.ts';
 import type { PipelineInfo } from './describe.ts';
-import type { EpochRequest, LoadedBatch, LoaderInfo, SplitInfo } from './loader.ts';
+import type { DataFacts, EpochRequest, LoadedBatch, LoaderInfo, SplitInfo } from './loader.ts';
 import type { Failure, OpenReply, StreamReply, StreamRequest, WorkerInput } from './protocol.ts';
 
 export { describePipeline, type PipelineError, type PipelineInfo } from './describe.ts';
-export type { SplitInfo } from './loader.ts';
+export type { DataFacts, SplitInfo } from './loader.ts';
 
 export interface PipelineOptions {
   /** Samples of a batch. */
@@ -51,6 +51,7 @@ export interface SplitCounters {
 
 export interface DataPipeline {
   readonly info: PipelineInfo;
+  readonly facts: DataFacts;
   readonly splits: Readonly<Record<SplitName, SplitInfo>>;
   readonly warnings: readonly string[];
   readonly counters: Readonly<Record<SplitName, SplitCounters>>;
@@ -68,7 +69,7 @@ export interface DataPipeline {
 export async function openPipeline(config: DataConfig, options: PipelineOptions): Promise<DataPipeline> {
   const { batch, seed, ahead = 4, spans = {} } = options;
   const worker = new DataWorker({ config, options: { batch, seed } }, spans);
-  const { pipeline: info, splits, warnings } = await worker.opened();
+  const { pipeline: info, facts, splits, warnings } = await worker.opened();
   const counters = { train: newCounters(), validation: newCounters(), test: newCounters() };
 
   async function* epoch(request: EpochRequest): AsyncGenerator<Batch> {
@@ -80,6 +81,7 @@ export async function openPipeline(config: DataConfig, options: PipelineOptions)
 
   return {
     info,
+    facts,
     splits,
     warnings,
     counters,

@@ -9,12 +9,13 @@ import type { Experiment } from './experiment.ts';
  * from any folder, so neurons from files are included.
  */
 export function printResolved(experiment: Experiment): string {
-  const { name, seed, definitions, data, model, train } = experiment;
+  const { name, seed, license, definitions, data, model, train } = experiment;
   const own = definitions.map((d) => d.text.trimEnd()).join('\n\n');
   const spec = {
     sparchc: 1,
     name,
     seed,
+    ...(license !== null && { license }),
     ...(own && { define: `${own}\n` }),
     data: {
       source: plainCall(data.source),

@@ -30,6 +30,7 @@ export function resolveTree(
   return {
     name: textOf(get(tree, 'name')) as string,
     seed: numberAt(tree, 'seed', 1),
+    license: textOf(get(tree, 'license')) ?? null,
     definitions: definitionTexts(tree, reporter),
     data,
     model: resolveModel(get(tree, 'model') as MapTree, classesOf(data)),

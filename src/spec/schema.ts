@@ -23,6 +23,12 @@ export function experimentSchema(forEditors: boolean): Schema {
         description: 'name of the run folder; the file name where not given',
       },
       description: { type: 'string', description: 'for people' },
+      license: {
+        type: 'string',
+        minLength: 1,
+        maxLength: 200,
+        description: 'of the trained model, such as "CC-BY-4.0"; exported models carry it',
+      },
       seed: {
         type: 'integer',
         minimum: 0,

@@ -1,6 +1,7 @@
 import { setImmediate } from 'node:timers/promises';
 import type { Batch } from '../data/batch.ts';
 import type { SplitName } from '../data/definition.ts';
+import type { DataFacts } from '../data/pipeline.ts';
 import { UserError } from '../diagnostics/diagnostic.ts';
 import type { CompiledModel } from '../targets/target.ts';
 import type { TrainConfig } from './config.ts';
@@ -10,6 +11,8 @@ import type { TrainingState } from './state.ts';
 
 /** What the loop needs of a data pipeline. */
 export interface BatchSource {
+  /** What a checkpoint remembers of the data. */
+  readonly facts?: DataFacts;
   readonly splits: Readonly<Record<SplitName, { readonly samples: number; readonly batches: number }>>;
   /** The batches of a split from batch `from` on; equal arguments give equal batches. */
   batches(

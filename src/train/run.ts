@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { UserError } from '../diagnostics/diagnostic.ts';
 import type { Graph } from '../ir/graph.ts';
-import type { CompiledModel, Target, Tensors } from '../targets/target.ts';
+import type { CompiledModel, CompileOptions, Target, Tensors } from '../targets/target.ts';
 import { type Checkpoint, readCheckpoint, writeCheckpoint } from './checkpoint.ts';
 import type { TrainConfig } from './config.ts';
 import { definitionNamed, optimizers, schedules } from './definitions.ts';
@@ -28,6 +28,8 @@ export interface Run {
   /** Weights to start anew from, of some parameters; what is absent is drawn. */
   readonly pretrained: Tensors | null;
   readonly observer: TrainingObserver;
+  /** Told, in a sentence, what the target does otherwise than asked for. */
+  readonly onNotice?: (sentence: string) => void;
   readonly signal: AbortSignal;
   /** Turns the best weights into the bytes of `model.onnx`. */
   exportModel(weights: Checkpoint['weights']): Uint8Array;
@@ -48,7 +50,8 @@ export async function trainRun(run: Run): Promise<RunResult> {
   requireSameTarget(checkpoint, target);
   requireTrainable(spec.graph);
   const schedule = definitionNamed(schedules, config.schedule.type).create(config.schedule.params);
-  const model = await compileModel(target, spec.experiment, spec.graph);
+  const options = { ...compileOptions(spec.experiment), onNotice: run.onNotice };
+  const model = await target.compile(spec.graph, options);
   try {
     await folder.prepare(spec.resolvedYaml);
     if (checkpoint) restore(model, checkpoint);
@@ -81,14 +84,16 @@ export async function loadTrainedModel(
   select: (trainedOn: string) => Promise<Target>,
 ): Promise<CompiledModel> {
   const { weights, info } = await readCheckpoint(folder.best, graph);
-  const model = await compileModel(await select(info.target), experiment, graph);
+  const target = await select(info.target);
+  const model = await target.compile(graph, compileOptions(experiment));
   model.load(weights);
   return model;
 }
 
-function compileModel(target: Target, { seed, train }: RunSpec['experiment'], graph: Graph): Promise<CompiledModel> {
+/** What a target needs of an experiment besides its graph. */
+export function compileOptions({ seed, train }: Omit<RunSpec['experiment'], 'name'>): CompileOptions {
   const optimizer = definitionNamed(optimizers, train.optimizer.type).config(train.optimizer.params);
-  return target.compile(graph, { seed, optimizer, clipNorm: train.clipNorm });
+  return { seed, optimizer, clipNorm: train.clipNorm };
 }
 
 function requireSameTarget(checkpoint: Checkpoint | null, target: Target): void {
@@ -110,8 +115,13 @@ function restore(model: CompiledModel, { weights, optimizer }: Checkpoint): void
   model.loadOptimizerState(optimizer);
 }
 
-function storeIn({ spec, folder, target }: Run, model: CompiledModel): TrainingStore {
-  const info = (state: TrainingState) => ({ target: target.name, specSha256: spec.specSha256, state });
+function storeIn({ spec, folder, target, data: { facts } }: Run, model: CompiledModel): TrainingStore {
+  const info = (state: TrainingState) => ({
+    target: target.name,
+    specSha256: spec.specSha256,
+    state,
+    ...(facts && { data: facts }),
+  });
   return {
     async saveLast(state) {
       const weights = await model.parameters();
@@ -146,6 +156,10 @@ function resultOf(
     seconds,
     target: target.name,
     backend: model.backend,
+    ...(model.execution && {
+      micro_batches: model.execution.microBatches,
+      relaxed_simd: model.execution.relaxedSimd,
+    }),
     seed: spec.experiment.seed,
     spec_sha256: spec.specSha256,
     versions: versions(),

@@ -223,12 +223,28 @@ describe('check', () => {
     expect(stdout).toContain(readFileSync(join(cwd, 'runs/tiny/spec.resolved.yaml'), 'utf8').trimEnd());
     expect(stdout).toMatch(/RadLIF +batch x time x 8 +\d+\n/);
     expect(stdout).toContain('225 trainable parameters');
+    expect(stdout).toMatch(/memory of a training step on the target wasm, \d+ samples of \d+ time steps\n/);
+    expect(stdout).toMatch(/\ntotal +\d+\.\d\n$/);
+  });
+
+  it('says what a batch too large for the memory would come to', async () => {
+    const huge = ['--set', 'train.batch=1000000'];
+    const { stdout } = await run('check', spec, ...huge);
+    expect(stdout).toMatch(
+      /That is more than the \d\.\d GiB there are: training will refuse, because batchnorm .*; a batch of \d+ fits/,
+    );
+    const unnormalised = ['--set', 'model.layers.radlif.norm=none', '--set', 'model.layers.li.norm=none'];
+    const { stdout: parts } = await run('check', spec, ...huge, ...unnormalised);
+    expect(parts).toMatch(/steps will be computed in \d+ parts with summed gradients/);
   });
 
   it('with --json gives one document', async () => {
     const { stdout } = await run('check', spec, '--json');
-    const { name, parameters, layers } = JSON.parse(stdout);
+    const { name, parameters, layers, memory } = JSON.parse(stdout);
     expect({ name, parameters }).toEqual({ name: 'tiny', parameters: 225 });
+    const { kept, total, ...others } = memory.bytes;
+    const sum = [...Object.values<number>(others), ...Object.values<number>(kept)].reduce((a, b) => a + b);
+    expect(sum).toBe(total);
     expect(layers.reduce((sum: number, l: { parameters: number }) => sum + l.parameters, 0)).toBe(225);
   });
 

@@ -31,7 +31,7 @@ beforeAll(() => {
   for (const split of ['train', 'test']) {
     copyFileSync('test/fixtures/data/valid.h5', join(recordings, `shd_${split}.h5`));
   }
-  writeFileSync(model, exportOnnx(spec.graph, parameters, { fold: true, metadata: modelMetadata(spec) }));
+  writeFileSync(model, exportOnnx(spec.graph, parameters, { fold: true, metadata: modelMetadata(spec, undefined) }));
 });
 
 async function infer(...args: string[]): Promise<string> {
@@ -93,7 +93,7 @@ describe('sparchc infer', () => {
   });
 
   it('refuses a model of a stream, and one that does not say how its input is made', async () => {
-    const metadata = modelMetadata(spec);
+    const metadata = modelMetadata(spec, undefined);
     const step = exportOnnx(spec.graph, parameters, { fold: true, segmentation: { kind: 'reset' }, metadata });
     const path = join(folder, 'other.onnx');
     writeFileSync(path, step);

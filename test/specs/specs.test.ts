@@ -48,10 +48,7 @@ describe('example specs train and export', () => {
   it.each(specs)('%s', async (name) => {
     const sets = [...(overrides[name] ?? smallTask), 'train.epochs=1'].flatMap((set) => ['--set', set]);
     const run = join(folder, name);
-    const trained = await sparchc(
-      ['train', `specs/${name}`, '--out', run, '--target', 'tfjs/wasm', '--json', ...sets],
-      '.',
-    );
+    const trained = await sparchc(['train', `specs/${name}`, '--out', run, '--json', ...sets], '.');
     expect(trained.stderr).not.toMatch(/error/);
     expect(trained.code).toBe(0);
     const result = JSON.parse(readFileSync(join(run, 'result.json'), 'utf8'));

@@ -4,24 +4,36 @@ import type { Call } from '../../data/config.ts';
 import { UserError } from '../../diagnostics/diagnostic.ts';
 import { formatVersion, metadataKeys } from './export.ts';
 import { rateOutput } from './interface.ts';
-import {
-  decodeModel,
-  encodeModel,
-  type Model,
-  type Tensor as TensorProto,
-  tensorValues,
-  toNumber,
-  type ValueInfo,
-} from './proto.ts';
+import { decodeModel, encodeModel, type Model, type Tensor as TensorProto, tensorValues, toNumber } from './proto.ts';
+import type { Segmentation } from './stream.ts';
 
 export interface OnnxModelInfo {
   /** The version of sparchc that wrote the file. */
   readonly version: string;
+  /** The resolved spec; null in files of earlier versions. */
+  readonly spec: string | null;
   readonly specSha256: string;
+  readonly license: string | null;
+  readonly mode: Mode;
+  /** Of a stream: what its scores are about. */
+  readonly segmentation: Segmentation | null;
+  /** What `x` is. */
+  readonly input: 'features' | 'waveform';
+  /** Of recordings, in Hz; null for other data. */
+  readonly sampleRate: number | null;
+  /** Recordings were read as if they had that rate. */
+  readonly assumeRate: boolean;
+  /** Of a time step; null where it has no duration. */
+  readonly stepSeconds: number | null;
   /** What turns a recorded sample into `x`, in order. */
   readonly preprocessing: readonly Call[];
+  /** The whole way from a sample to the network's features, for people. */
+  readonly pipeline: string;
+  /** Of a time step. */
   readonly features: number;
   readonly classes: number;
+  /** By index; where the data had none, the indices. */
+  readonly classNames: readonly string[];
   readonly layers: readonly { readonly layer: string; readonly features: number; readonly spiking: boolean }[];
 }
 
@@ -47,10 +59,10 @@ export interface LoadedFile {
 }
 
 /**
- * Loads a model that sparchc exported, for one mode. Throws UserError SP621 (no such file), SP622 (corrupt) or SP623
+ * Loads a model that sparchc exported, for one mode or (null) whichever it has. Throws UserError SP621 (no such file), SP622 (corrupt) or SP623
  * (foreign, or of the other mode).
  */
-export async function loadFile(path: string, mode: Mode, options: OnnxOptions): Promise<LoadedFile> {
+export async function loadFile(path: string, mode: Mode | null, options: OnnxOptions): Promise<LoadedFile> {
   return loadBytes(await read(path), path, mode, options);
 }
 
@@ -58,12 +70,12 @@ export async function loadFile(path: string, mode: Mode, options: OnnxOptions): 
 export async function loadBytes(
   bytes: Uint8Array,
   path: string,
-  mode: Mode,
+  mode: Mode | null,
   options: OnnxOptions,
 ): Promise<LoadedFile> {
   const model = decode(bytes, path);
   const info = modelInfo(model, path);
-  requireMode(metadataOf(model).get(metadataKeys.mode), mode, path);
+  requireMode(info.mode, mode, path);
   const defaults = takeDefaults(model, path);
   const session = await createSession(encodeModel(model), options, path);
   const expected = ['scores', ...info.layers.map(({ layer }) => rateOutput(layer))];
@@ -71,9 +83,8 @@ export async function loadBytes(
   return { session, info, defaults, lossPerStep: metadataOf(model).get(metadataKeys.loss) === 'output' };
 }
 
-/** Files written before there were two modes hold whole sequences. */
-function requireMode(found: string | undefined, wanted: Mode, path: string): void {
-  if ((found ?? 'sequence') === wanted) return;
+function requireMode(found: Mode, wanted: Mode | null, path: string): void {
+  if (wanted === null || found === wanted) return;
   throw new UserError(
     'SP623',
     wanted === 'sequence'
@@ -125,14 +136,31 @@ function modelInfo(model: Model, path: string): OnnxModelInfo {
     throw foreign(path, `has the format ${format} of another version of sparchc and this one reads ${formatVersion}`);
   }
   try {
-    const x = model.graph.input.find(({ name }) => name === 'x') as ValueInfo;
+    const text = (key: keyof typeof metadataKeys) => metadata.get(metadataKeys[key]) ?? null;
+    const input = text('input') === 'waveform' ? 'waveform' : 'features';
+    const { graph } = model;
+    const [values] = [...graph.input, ...graph.output].filter(
+      ({ name }) => name === (input === 'features' ? 'x' : 'features'),
+    );
+    const classes = Number(text('classes'));
     return {
-      version: metadata.get(metadataKeys.version) as string,
-      specSha256: metadata.get(metadataKeys.specSha256) as string,
-      preprocessing: JSON.parse(metadata.get(metadataKeys.preprocessing) ?? '[]'),
-      features: toNumber(x.type.tensorType.shape.dim[2].dimValue as number),
-      classes: Number(metadata.get(metadataKeys.classes)),
-      layers: JSON.parse(metadata.get(metadataKeys.layers) as string),
+      version: text('version') as string,
+      spec: text('spec'),
+      specSha256: text('specSha256') as string,
+      license: text('license'),
+      // Files written before there were two modes hold whole sequences.
+      mode: text('mode') === 'step' ? 'step' : 'sequence',
+      segmentation: JSON.parse(text('segmentation') ?? 'null'),
+      input,
+      sampleRate: JSON.parse(text('sampleRate') ?? 'null'),
+      assumeRate: text('assumeRate') === 'true',
+      stepSeconds: JSON.parse(text('stepSeconds') ?? 'null'),
+      preprocessing: JSON.parse(text('preprocessing') ?? '[]'),
+      pipeline: text('pipeline') ?? '',
+      features: toNumber(values.type.tensorType.shape.dim[2].dimValue as number),
+      classes,
+      classNames: JSON.parse(text('classNames') ?? 'null') ?? Array.from({ length: classes }, (_, i) => `${i}`),
+      layers: JSON.parse(text('layers') as string),
     };
   } catch (cause) {
     throw corrupt(path, cause);

@@ -61,8 +61,8 @@ export function emitStreamReadout(
   node: ReadoutNode,
   input: Value,
   features: number,
-  segmentation: Segmentation,
 ): { result: Value; finalStates: ReadonlyMap<string, Value> } {
+  const { segmentation } = axis;
   if (segmentation.kind === 'window') return emitWindow(builder, axis, node, input, features, segmentation.steps);
   const { time, restart } = axis;
   const step = withOutputState(node.step);
@@ -86,7 +86,7 @@ export function emitStreamReadout(
 /** Runs the pool from its start over the last steps, those of earlier chunks among them. */
 function emitWindow(
   builder: GraphBuilder,
-  { time, reset }: StreamAxis,
+  { time, reset, steps: added, arrived }: StreamAxis,
   node: ReadoutNode,
   input: Value,
   features: number,
@@ -97,16 +97,14 @@ function emitWindow(
     const rows = builder.op('Concat', [time.batch, builder.ints(shape)], `${id}.${name}.shape`, { axis: 0 });
     return builder.op('Expand', [stateInput(node.id, name), rows], `${id}.${name}.rows`);
   };
-  const batchMajor = builder.op('Transpose', [input], `${id}.chunk`, { perm: [1, 0, 2] });
+  const batchMajor = arrived(builder.op('Transpose', [input], `${id}.chunk`, { perm: [1, 0, 2] }));
   const all = builder.op('Concat', [perRow(lastInputs, [steps, features]), batchMajor], `${id}.all`, { axis: 1 });
   const bounds = [[-steps], [Number.MAX_SAFE_INTEGER], [1]].map((v) => builder.ints(v));
   const kept = builder.op('Slice', [all, ...bounds], `${id}.kept`);
 
   const resetColumn = builder.op('Unsqueeze', [reset, builder.ints([1])], `${id}.reset`);
   const before = builder.op('Where', [resetColumn, builder.scalar(0), perRow(filledSteps, [1])], `${id}.filled_before`);
-  const chunk = builder.op('Cast', [builder.op('Shape', [input], `${id}.steps`, { start: 0, end: 1 })], `${id}.added`, {
-    to: dataTypes.float32,
-  });
+  const chunk = builder.op('Cast', [added], `${id}.added`, { to: dataTypes.float32 });
   const more = builder.op('Add', [before, chunk], `${id}.filled_more`);
   const filled = builder.op('Min', [more, builder.scalar(steps)], `${id}.filled`);
 

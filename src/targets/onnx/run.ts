@@ -26,17 +26,23 @@ export interface OnnxModel {
    * what is absent starts from the model's fixed state. Throws UserError SP624 where the batch does not fit the model.
    */
   evaluate(batch: Batch, initialStates?: Tensors): Promise<OnnxResult>;
+  /** The scores of one recording at the model's rate; for models that take sound. */
+  classifySound(samples: Float32Array): Promise<Float32Array>;
   dispose(): Promise<void>;
 }
 
 /** Loads a model of whole sequences. Throws UserError SP621 (no such file), SP622 (corrupt) or SP623 (foreign). */
 export async function openOnnx(path: string, options: OnnxOptions = {}): Promise<OnnxModel> {
-  return new LoadedModel(await loadFile(path, 'sequence', options));
+  return sequenceModel(await loadFile(path, 'sequence', options));
 }
 
 /** The same for a model in memory; `name` is for messages. */
 export async function openOnnxBytes(bytes: Uint8Array, name: string, options: OnnxOptions = {}): Promise<OnnxModel> {
-  return new LoadedModel(await loadBytes(bytes, name, 'sequence', options));
+  return sequenceModel(await loadBytes(bytes, name, 'sequence', options));
+}
+
+export function sequenceModel(file: LoadedFile): OnnxModel {
+  return new LoadedModel(file);
 }
 
 class LoadedModel implements OnnxModel {
@@ -69,12 +75,22 @@ class LoadedModel implements OnnxModel {
     };
   }
 
+  async classifySound(samples: Float32Array): Promise<Float32Array> {
+    const x = new Tensor('float32', samples, [1, samples.length]);
+    const { scores } = await this.session.run({ ...Object.fromEntries(this.defaults), x }, ['scores']);
+    return scores.data as Float32Array;
+  }
+
   dispose(): Promise<void> {
     return this.session.release();
   }
 
   private requireFit(batch: Batch): void {
-    const { features, classes } = this.info;
+    const { features, classes, input } = this.info;
+    if (input === 'waveform') {
+      const message = 'the model takes sound, and this gives it features; export it again without --input waveform';
+      throw new UserError('SP624', message, { exitCode: 2 });
+    }
     if (batch.features !== features) {
       const message = `the model takes ${features} features per time step but the data has ${batch.features}; use the data it was trained on`;
       throw new UserError('SP624', message);

@@ -28,17 +28,13 @@ export function emitTimeAxis(builder: GraphBuilder, x: Value, lengthsInput: Valu
   const within = builder.op('Min', [lengthsInput, time], 'lengths_within');
   const positive = builder.op('Max', [within, builder.ints([1])], 'lengths_positive');
   const lengths = builder.op('Expand', [positive, batch], 'lengths_per_sample');
-  const zero = builder.op('Squeeze', [builder.ints([0])], 'zero');
-  const one = builder.op('Squeeze', [builder.ints([1])], 'one');
-  const range = (end: Value, wish: string) =>
-    builder.op('Range', [zero, builder.op('Squeeze', [end], `${wish}_end`), one], wish);
-  const steps = builder.op('Unsqueeze', [range(time, 'steps'), builder.ints([1])], 'steps_column');
+  const steps = builder.op('Unsqueeze', [builder.range(time, 'steps'), builder.ints([1])], 'steps_column');
   const before = builder.op('Less', [steps, lengths], 'valid_steps');
   const valid = builder.op('Unsqueeze', [before, builder.ints([2])], 'valid');
 
   const lastIndices = once(() => {
     const last = builder.op('Sub', [lengths, builder.ints([1])], 'last_step');
-    const columns = [last, range(batch, 'samples')].map((v) =>
+    const columns = [last, builder.range(batch, 'samples')].map((v) =>
       builder.op('Unsqueeze', [v, builder.ints([1])], `${v}_column`),
     );
     return builder.op('Concat', columns, 'last_indices', { axis: 1 });

@@ -1,5 +1,6 @@
 import type { PopulationNode, ReadoutNode } from '../../ir/graph.ts';
 import type { Var } from '../../ir/step.ts';
+import { gateBytes, scratchBytes } from './kernels/dots.ts';
 import { uniformKernel } from './kernels/draws.ts';
 import { copyKernel, gradientKernel, layerSumsKernel } from './kernels/gradients.ts';
 import { arrayBytes, matrixRows, padded, panelsOf } from './layout.ts';
@@ -80,7 +81,7 @@ export class Layer {
 
   private listGates(): Lists {
     const { network, kernels } = this;
-    const lists = network.newLists(`gates of ${this.name}`, kernels.plan.features, true);
+    const lists = network.newLists(`gates of ${this.name}`, kernels.plan.features, true, gateBytes);
     network.program.call(kernels.gate!, network.variant.shape.chunks, {
       ...this.shared,
       events: lists.events,
@@ -93,6 +94,7 @@ export class Layer {
   /** From the cotangent of the output to those of the inputs, and the chunks' sums. */
   backward(dOutput: Buffer): void {
     const { network, kernels } = this;
+    const { program } = network;
     const { adjoint, features } = kernels.plan;
     const { chunks } = network.variant.shape;
     const perSample = (what: string) => network.array(`${what} of ${this.name}`, features, false);
@@ -108,9 +110,12 @@ export class Layer {
       this.sums = network.program.buffer(`sums of ${this.name}`, adjoint.sums.length * arrayBytes(chunks, features));
       args.sums = this.sums;
     }
-    args.gates = this.gates?.spans ?? 0;
-    args.gateEvents = this.gates?.events ?? 0;
-    network.program.call(kernels.backward, chunks, args);
+    if (kernels.plan.gates.products.size > 0) {
+      args.gates = this.gates!.spans;
+      args.gateEvents = this.gates!.events;
+      args.dotScratch = program.buffer(`scratch of ${this.name}`, chunks * scratchBytes(features));
+    }
+    program.call(kernels.backward, chunks, args);
     this.inputCotangents = adjoint.inputs.map((_, i) => this.sequences[`dInput${i}`]);
   }
 

@@ -8,6 +8,14 @@ import { type CompiledModule, type Memory, pageBytes, webAssembly } from './weba
 /** Where programs end and everything else may start. */
 export const programEnd = 1 << 19;
 
+/** Bytes that a memory can have. */
+export const addressable = maximumPages * pageBytes;
+
+/** Bytes that WebAssembly can address, or that the machine has free where those are fewer. */
+export function memoryThere(): number {
+  return Math.min(addressable, process.availableMemory());
+}
+
 /** The shared memory, the compiled kernels and the threads that run them. */
 export class Machine {
   private readonly memory: Memory;
@@ -40,32 +48,23 @@ export class Machine {
     return this.views.bytes;
   }
 
-  /** Makes room for a program. Throws UserError SP605 where it does not fit. */
-  reserve(program: Program): void {
-    const pages = Math.ceil(program.end / pageBytes);
-    const have = this.memory.buffer.byteLength / pageBytes;
-    if (pages <= have) return;
-    const needed = `${(program.end / 2 ** 30).toFixed(1)} GiB`;
-    const tooLarge = new UserError(
-      'SP605',
-      `a batch needs ${needed} on the target "wasm", which has at most 4 GiB; make the batch smaller`,
-    );
-    if (pages > maximumPages) throw tooLarge;
-    try {
-      this.memory.grow(pages - have);
-    } catch {
-      throw new UserError(
-        'SP605',
-        `a batch needs ${needed} of memory, which this machine does not give; make the batch smaller`,
-      );
-    }
-    this.views = viewsOf(this.memory);
-  }
-
   run(program: Program, run: Run): void {
     this.write(program, run);
     this.threads.wake();
     this.runProgram();
+  }
+
+  /** Makes room for a program, whose inputs may then be written. Throws UserError SP605 where there is none. */
+  reserve(program: Program): void {
+    const missing = Math.ceil((program.end - this.memory.buffer.byteLength) / pageBytes);
+    if (missing <= 0) return;
+    try {
+      this.memory.grow(missing);
+    } catch {
+      const message = `a step needs ${gibibytes(program.end)} of memory, which this machine does not give; make the batch smaller (train.batch)`;
+      throw new UserError('SP605', message);
+    }
+    this.views = viewsOf(this.memory);
   }
 
   dispose(): void {
@@ -94,6 +93,11 @@ export class Machine {
     });
     if (args > programEnd) throw new Error(`a program of ${calls.length} calls is too long`);
   }
+}
+
+/** 1.5 GiB. */
+export function gibibytes(bytes: number): string {
+  return `${(bytes / 2 ** 30).toFixed(1)} GiB`;
 }
 
 function viewsOf({ buffer }: Memory) {

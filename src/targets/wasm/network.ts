@@ -1,28 +1,23 @@
-import type {
-  DropoutNode,
-  Graph,
-  GraphNode,
-  MergeNode,
-  NodeId,
-  PopulationNode,
-  ProjectionNode,
-  ReadoutNode,
+import {
+  type DropoutNode,
+  type Graph,
+  type GraphNode,
+  layerOf,
+  type MergeNode,
+  type NodeId,
+  type PopulationNode,
+  type ProjectionNode,
+  type ReadoutNode,
 } from '../../ir/graph.ts';
+import { gatedInputGradientKernel, inputGradientKernel, scratchBytes } from './kernels/dots.ts';
 import { drawsMask, maskKernel } from './kernels/draws.ts';
+import { eventBytes, listKernel, sortKernel, spanBytes } from './kernels/events.ts';
+import { productKernel } from './kernels/gather.ts';
 import type { Kernels } from './kernels/kernel.ts';
 import { combineKernel } from './kernels/loss.ts';
 import { affineKernel } from './kernels/norm.ts';
-import {
-  eventBytes,
-  inputGradientKernel,
-  inputsPerItem,
-  listKernel,
-  productKernel,
-  sortKernel,
-  spanBytes,
-  weightGradientKernel,
-} from './kernels/products.ts';
 import { importEvents, lastStepKernel, placeKernel, scatterKernel, unpackKernel } from './kernels/transfer.ts';
+import { inputsPerItem, weightGradientKernel } from './kernels/weightGradient.ts';
 import { Layer } from './layer.ts';
 import { arrayBytes, matrixRows, padded, panelsOf } from './layout.ts';
 import type { NeuronKernels } from './neuron/neuron.ts';
@@ -200,9 +195,9 @@ export class Network {
     return lists;
   }
 
-  newLists(name: string, features: number, time: boolean): Lists {
+  newLists(name: string, features: number, time: boolean, bytesEach = eventBytes): Lists {
     const { chunks, group, T } = this.variant.shape;
-    const bytes = chunks * group * (time ? T : 1) * padded(features) * eventBytes;
+    const bytes = chunks * group * (time ? T : 1) * padded(features) * bytesEach;
     return {
       events: this.program.buffer(`events of ${name}`, bytes),
       spans: this.program.buffer(`spans of ${name}`, this.rowCount(time) * spanBytes),
@@ -269,6 +264,7 @@ export class Network {
   // Forward
 
   private forward(node: GraphNode): Value {
+    this.program.layer = layerOf(this.graph, node);
     const base: Value = {
       features: node.type.features,
       time: node.type.time,
@@ -496,6 +492,7 @@ export class Network {
   }
 
   private pullback(node: GraphNode, d: Buffer): void {
+    this.program.layer = layerOf(this.graph, node);
     switch (node.kind) {
       case 'source':
         return;
@@ -521,18 +518,22 @@ export class Network {
     }
     if (!this.trained.has(node.input)) return;
     const known = this.cotangents.get(node.input);
-    const input = this.valueOf(node.input);
-    this.program.call(inputGradientKernel(this.k, input.features, features), this.variant.shape.chunks, {
+    const { features: inputs, gates } = this.valueOf(node.input);
+    const args = {
       weights: this.store.parameter(node.weight),
       d,
       dRows: this.rowCount(time),
       x: known ?? this.freshCotangent(node.input),
       xRows: this.rowCount(time),
-      spans: input.gates?.spans ?? 0,
-      events: input.gates?.events ?? 0,
       accumulate: known ? 1 : 0,
       ...this.rows(time),
-    });
+    };
+    const { chunks } = this.variant.shape;
+    if (!gates) this.program.call(inputGradientKernel(this.k, inputs, features), chunks, args);
+    else {
+      const scratch = this.program.buffer(`scratch of ${node.id}`, chunks * scratchBytes(inputs));
+      this.program.call(gatedInputGradientKernel(this.k, inputs, features), chunks, { ...args, ...gates, scratch });
+    }
   }
 
   private populationBack(node: PopulationNode, d: Buffer): void {

@@ -6,10 +6,13 @@ export interface Buffer {
   readonly bytes: number;
   /** Where it lies for good, or null: the plan places it for as long as it is used. */
   readonly address: number | null;
+  /** The layer it serves, where there is one. */
+  readonly layer?: string;
 }
 
-/** What only the batch at hand says. */
+/** What only the step at hand says; of a step in parts, the whole of it. */
 export interface Run {
+  readonly samples: number;
   /** Valid (sample, step) pairs. */
   readonly validSteps: number;
   readonly learningRate: number;
@@ -35,9 +38,13 @@ export class ProgramBuilder {
   readonly inputs = new Set<Buffer>();
   /** Read by the host after the last call. */
   readonly outputs = new Set<Buffer>();
+  /** The layer that the next buffers serve. */
+  layer: string | undefined;
+  /** Calls before this one are the forward pass. */
+  firstBackward = Number.POSITIVE_INFINITY;
 
   buffer(name: string, bytes: number): Buffer {
-    return { name, bytes, address: null };
+    return { name, bytes, address: null, layer: this.layer };
   }
 
   input(name: string, bytes: number): Buffer {
@@ -64,6 +71,8 @@ export interface Program {
   /** The end of what it uses. */
   readonly end: number;
   readonly buffers: readonly PlacedBuffer[];
+  /** Those that the forward pass leaves for the backward pass. */
+  readonly kept: readonly PlacedBuffer[];
 }
 
 export interface PlacedBuffer {
@@ -108,7 +117,13 @@ export function plan(builder: ProgramBuilder, start: number): Program {
     addressOf: (buffer) => buffer.address ?? (addresses.get(buffer) as number),
     end: Math.max(start, ...placed.map((p) => p.address + p.buffer.bytes)),
     buffers: placed,
+    kept: keptOf(placed, stageOf[builder.firstBackward - 1], stageOf[builder.firstBackward]),
   };
+}
+
+function keptOf(placed: readonly PlacedBuffer[], lastForward: number | undefined, firstBackward: number | undefined) {
+  if (lastForward === undefined || firstBackward === undefined) return [];
+  return placed.filter(({ from, to }) => from <= lastForward && to >= firstBackward);
 }
 
 function cutIntoStages(calls: readonly Call[]) {

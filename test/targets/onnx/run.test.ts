@@ -40,6 +40,9 @@ describe('a loaded model', () => {
   it('says what it is', () => {
     expect(model.info).toEqual({
       ...metadata,
+      mode: 'sequence',
+      segmentation: null,
+      input: 'features',
       features: 5,
       classes: 3,
       layers: [

@@ -4,6 +4,7 @@ import {
   add,
   divU,
   type Expr,
+  i32,
   ishl,
   ishrU,
   type Local,
@@ -20,7 +21,7 @@ import {
 } from '../assembler/expr.ts';
 import type { Func } from '../assembler/func.ts';
 import { panelBytes, panelsOf } from '../layout.ts';
-import { eachSample, eachStep, eachVector, type Kernel, type Kernels, rowParams } from './kernel.ts';
+import { eachRow, eachSample, eachVector, type Kernel, type Kernels, rowParams } from './kernel.ts';
 import { existing } from './norm.ts';
 
 /**
@@ -63,9 +64,9 @@ export function uniformKernel(
 ): Kernel {
   const params = ['keys', 'target', 'rows', ...rowParams] as const;
   return k.kernel(`uniform_${features}_${low}_${high}`, params, (f, item, a) => {
-    eachSample(f, a, item, (b) => {
+    eachSample(f, a, item, i32(-1), (row, b) => {
       const key = keyOf(f, a.keys, b);
-      eachVector(f, features, a.rows, mul(b, a.S), (o, feature) => {
+      eachVector(f, features, a.rows, row, (o, feature) => {
         // Two numbers per counter.
         const counters = v.iadd(v.splatInt(shrU(feature, 3)), lanesI32(0, 1, 0, 1));
         const [first, second] = threefry(f, key, counters);
@@ -97,7 +98,7 @@ export function maskKernel(k: Kernels, features: number, p: number): Kernel {
   const kept = splat(1 / (1 - p));
   const { full, tail } = panelsOf(features);
   return k.kernel(`mask_${features}_${p}`, params, (f, item, a) => {
-    eachStep(f, a, item, (row, b, t) => {
+    eachRow(f, a, item, (row, b, t) => {
       const key = keyOf(f, a.keys, b);
       const counter = f.let('counter', divU(mul(t, features), 4));
       const at = f.local('i32', 'at');

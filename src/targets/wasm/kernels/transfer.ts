@@ -4,6 +4,7 @@ import {
   and,
   choose,
   type Expr,
+  eq,
   f32,
   ge,
   type I32,
@@ -13,6 +14,7 @@ import {
   loadU16,
   lt,
   mul,
+  or,
   shrU,
   splat,
   storeF32,
@@ -20,30 +22,35 @@ import {
   storeV,
   sub,
   sum,
+  xor,
 } from '../assembler/expr.ts';
 import type { Func } from '../assembler/func.ts';
 import { panelBytes } from '../layout.ts';
-import { eachSample, eachStep, eachVector, type Kernel, type Kernels, rowParams } from './kernel.ts';
-import { eventBytes, spanBytes } from './products.ts';
+import { eventBytes, spanBytes, spanWords } from './events.ts';
+import { eachRow, eachSample, eachVector, type Kernel, type Kernels, rowParams } from './kernel.ts';
 
 /** Lists events from the host's arrays: offsets of the rows (sample, step), units and counts. */
 export function importEvents(k: Kernels): Kernel {
   const params = ['offsets', 'units', 'counts', 'events', 'spans', ...rowParams] as const;
   return k.kernel('importEvents', params, (f, item, a) => {
-    eachStep(f, a, item, (row, b, t) => {
+    eachRow(f, a, item, (row, b, t) => {
       const offset = f.let('offset', add(a.offsets, mul(add(mul(b, a.T), t), 4)));
       const i = f.let('i', loadI32(offset));
       const end = f.let('end', loadI32(offset, 4));
       const out = f.let('out', add(a.events, mul(i, eventBytes)));
       const span = f.let('span', add(a.spans, mul(row, spanBytes)));
-      f.do(storeI32(span, out));
+      const begin = f.let('begin', out);
+      const differ = f.let('differ', 0);
+      f.do(storeI32(span, out, spanWords.start));
       f.while(lt(i, end), () => {
         f.do(storeI32(out, loadU16(add(a.units, mul(i, 2)))));
         f.do(storeI32(out, loadI32(add(a.counts, mul(i, 4))), 4));
+        f.set(differ, or(differ, xor(loadI32(out, 4), loadI32(begin, 4))));
         f.set(out, add(out, eventBytes));
         f.set(i, add(i, 1));
       });
-      f.do(storeI32(span, out, 4));
+      f.do(storeI32(span, out, spanWords.end));
+      f.do(storeI32(span, choose(or(differ, eq(out, begin)), i32(0), loadI32(begin, 4)), spanWords.shared));
     });
   });
 }
@@ -61,7 +68,7 @@ function elementAddress(base: Expr, rows: Expr, features: Expr, row: Expr, featu
 export function unpackKernel(k: Kernels): Kernel {
   const params = ['source', 'target', 'rows', 'features', ...rowParams] as const;
   return k.kernel('unpack', params, (f, item, a) => {
-    eachStep(f, a, item, (row, b, t) => {
+    eachRow(f, a, item, (row, b, t) => {
       const from = f.let('from', add(a.source, mul(mul(add(mul(b, a.T), t), a.features), 4)));
       const feature = f.local('i32', 'feature');
       const end = f.let('padded', and(add(a.features, 3), -4));
@@ -98,14 +105,14 @@ export function placeKernel(k: Kernels): Kernel {
     ...rowParams,
   ] as const;
   return k.kernel('place', params, (f, item, a) => {
-    eachSample(f, a, item, (b) => {
+    eachSample(f, a, item, i32(0), (firstRow, b) => {
       const length = f.let('length', a.T);
       f.if(a.lengths, () => f.set(length, loadI32(add(a.lengths, mul(b, 4)))));
       const t = f.local('i32', 't');
       f.for(t, 0, a.T, 1, () => {
-        const row = f.let('row', sum(mul(b, a.S), a.first, t));
+        const row = f.let('row', add(firstRow, mul(t, a.group)));
         const other = f.let('other', row);
-        f.if(and(a.reversed, lt(t, length)), () => f.set(other, sum(mul(b, a.S), a.first, sub(sub(length, 1), t))));
+        f.if(and(a.reversed, lt(t, length)), () => f.set(other, add(firstRow, mul(sub(sub(length, 1), t), a.group))));
         const feature = f.local('i32', 'feature');
         f.for(feature, 0, a.count, 1, () => {
           const source = elementAddress(a.source, a.rows, a.sourceFeatures, row, add(feature, a.from));
@@ -146,7 +153,7 @@ export function lastStepKernel(k: Kernels, back: boolean): Kernel {
   const params = ['sequence', 'rows', 'pooled', 'pooledRows', 'features', 'lengths', ...rowParams] as const;
   return k.kernel(back ? 'spreadLast' : 'takeLast', params, (f, item, a) => {
     const end = f.let('padded', and(add(a.features, 3), -4));
-    eachStep(f, a, item, (row, b, t) => {
+    eachRow(f, a, item, (row, b, t) => {
       const last = f.let('last', a.T);
       f.if(a.lengths, () => f.set(last, loadI32(add(a.lengths, mul(b, 4)))));
       const isLast = f.let('isLast', lt(t, last));
@@ -166,7 +173,7 @@ export function lastStepKernel(k: Kernels, back: boolean): Kernel {
 export function scatterKernel(k: Kernels, features: number): Kernel {
   const params = ['y', 'rows', 'spans', ...rowParams] as const;
   return k.kernel(`scatter_${features}`, params, (f, item, a) => {
-    eachStep(f, a, item, (row) => {
+    eachRow(f, a, item, (row) => {
       eachVector(f, features, a.rows, row, (o) => f.do(storeV(add(a.y, o), splat(0))));
       const span = f.let('span', add(a.spans, mul(row, spanBytes)));
       const event = f.let('event', loadI32(span));

@@ -1,0 +1,61 @@
+import type { Batch } from '../../data/batch.ts';
+import type { ForwardRequest, TrainRequest } from '../target.ts';
+import type { ModelCode, Pass, PassOptions } from './modelCode.ts';
+import type { Variant } from './network.ts';
+import { shapeOf } from './shape.ts';
+
+/** How many passes are remembered: batches of sequences come in many lengths. */
+const remembered = 16;
+
+/** The passes that batches asked for so far. */
+export class PassCache {
+  private readonly code: ModelCode;
+  private readonly passes = new Map<string, Pass>();
+
+  constructor(code: ModelCode) {
+    this.code = code;
+  }
+
+  training(batch: Batch, request: TrainRequest, update: boolean): Pass {
+    const variant = {
+      ...variantOf(batch),
+      training: true,
+      drawsStates: !request.initialStates,
+      drawsMasks: !request.dropoutMasks,
+    };
+    return this.pass(variant, { ...wanted(request), weighted: request.outputWeights !== undefined, update });
+  }
+
+  evaluation(batch: Batch, request: ForwardRequest): Pass {
+    const variant = { ...variantOf(batch), training: false, drawsStates: false, drawsMasks: false };
+    return this.pass(variant, { ...wanted(request), weighted: false, update: false });
+  }
+
+  private pass(variant: Variant, options: PassOptions): Pass {
+    const key = JSON.stringify([variant, options]);
+    const known = this.passes.get(key);
+    if (known) return known;
+    const pass = this.code.pass(variant, options);
+    if (this.passes.size >= remembered) this.passes.clear();
+    this.passes.set(key, pass);
+    return pass;
+  }
+}
+
+function variantOf(batch: Batch) {
+  return {
+    shape: shapeOf(batch),
+    input: batch.input.kind,
+    events: batch.input.kind === 'events' ? roomForEvents(batch.input.units.length) : 0,
+    lengths: batch.lengths !== undefined,
+  };
+}
+
+/** More than a batch has, so that the next ones need no plan of their own. */
+function roomForEvents(events: number): number {
+  return 2 ** Math.ceil(Math.log2(Math.max(1024, events)));
+}
+
+function wanted({ wantOutput = false, wantTraces = false }: ForwardRequest) {
+  return { wantOutput, wantTraces };
+}
