@@ -23,7 +23,7 @@ export interface Inference {
   readonly scores: readonly number[];
   /** Words of streams: seconds from the stream's start to the word's beginning, with a silence gate only. */
   readonly start?: number;
-  /** Words of streams: seconds from the stream's start to when the word was known. */
+  /** Words of streams: seconds from the stream's start to its end, or to when it was known. */
   readonly end?: number;
   /** Of the model alone, without reading and preparing; of a word, since the one before. */
   readonly seconds: number;

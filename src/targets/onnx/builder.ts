@@ -1,6 +1,7 @@
 import {
   type AttributeValue,
   attribute,
+  boolTensor,
   doubleTensor,
   floatTensor,
   int64Tensor,
@@ -93,6 +94,15 @@ export class GraphBuilder {
     return this.shared(`n:${value}`, () => {
       const name = this.name(`const_${value}n`);
       this.initializers.push(int64Tensor(name, [], [value]));
+      return name;
+    });
+  }
+
+  /** The scalar true. */
+  yes(): Value {
+    return this.shared('yes', () => {
+      const name = this.name('const_true');
+      this.initializers.push(boolTensor(name, [], [true]));
       return name;
     });
   }

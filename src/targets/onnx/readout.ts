@@ -124,9 +124,8 @@ function emitWindow(
     alone: null,
     restart: null,
   });
-  const newest = builder.op('Squeeze', [builder.ints([-1])], 'newest');
   return {
-    result: builder.op('Gather', [output, newest], id, { axis: 0 }),
+    result: builder.op('Gather', [output, builder.index(-1)], id, { axis: 0 }),
     finalStates: new Map([
       [lastInputs, kept],
       [filledSteps, filled],

@@ -3,7 +3,7 @@ import { UserError } from '../../diagnostics/diagnostic.ts';
 import type { Graph } from '../../ir/graph.ts';
 import type { GraphBuilder, Value } from './builder.ts';
 import { dataTypes, valueInfo } from './proto.ts';
-import { emitTimeAxis, type TimeAxis } from './timeAxis.ts';
+import { emitChunkAxis, type TimeAxis } from './timeAxis.ts';
 
 /** What a pool gathers from a stream, which has no end. */
 export type Segmentation =
@@ -88,19 +88,18 @@ export interface Chunk {
 
 /** The time axis of a chunk of a stream: every step counts, but for those that the silence gate holds back. */
 export function emitStreamAxis(builder: GraphBuilder, segmentation: Segmentation, chunk: Chunk): StreamAxis {
-  const time = builder.op('Shape', [chunk.values], 'chunk_steps', { start: 1, end: 2 });
-  const rows = emitTimeAxis(builder, chunk.values, time);
+  const rows = emitChunkAxis(builder, chunk.values);
   const some = chunk.steps && builder.op('Greater', [chunk.steps, builder.ints([0])], 'chunk_has_steps');
   const reset = builder.op(
     'Unsqueeze',
     [builder.op('Expand', ['reset', rows.batch], 'reset_rows'), builder.ints([1])],
     'reset_column',
   );
-  const whole = { ...rows, oneStep: emitOneStep(builder, chunk.values), reset };
+  const whole = { ...rows, reset };
   const common = {
     segmentation,
     reset,
-    steps: chunk.steps ?? time,
+    steps: chunk.steps ?? rows.steps,
     arrived: (sequence: Value) => (chunk.steps ? emitFirst(builder, sequence, chunk.steps) : sequence),
   };
   if (segmentation.kind !== 'silence') {
@@ -126,13 +125,6 @@ function emitOnly(builder: GraphBuilder, time: TimeAxis, counts: Value, alone: V
     alone: alone && builder.op('And', [alone, counts], 'alone_in_chunk'),
     mean: (sequence, wish) => emitMeanOf(builder, valid, sequence, wish),
   };
-}
-
-/** Whether a chunk is one step of one row. */
-function emitOneStep(builder: GraphBuilder, values: Value): Value {
-  const extent = builder.op('Shape', [values], 'chunk_extent', { start: 0, end: 2 });
-  const longest = builder.op('ReduceMax', [extent], 'chunk_longest', { axes: [0], keepdims: 1 });
-  return builder.op('Equal', [longest, builder.ints([1])], 'one_step');
 }
 
 /** [batch, time, features] -> [batch, steps, features] */
