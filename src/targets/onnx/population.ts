@@ -41,6 +41,7 @@ export function emitPopulation(
     initialStates: emitInitialStates(builder, parameters, time, node),
     valid: bidirectional ? bothDirections(time.valid, time.valid) : time.valid,
     alone: bidirectional ? null : time.alone,
+    oneStep: time.oneStep,
     restart: time.restart ? { mask: time.restart, states: emitFixedStates(builder, parameters, node) } : null,
   });
   if (!bidirectional) return { output, finalStates };

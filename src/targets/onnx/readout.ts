@@ -23,6 +23,7 @@ export function emitReadout(
     initialStates: emitStart(builder, time.batch, node, features),
     valid: time.valid,
     alone: time.alone,
+    oneStep: time.oneStep,
     restart: null,
   });
   return time.last(output, node.id);
@@ -77,6 +78,7 @@ export function emitStreamReadout(
     ),
     valid: time.valid,
     alone: time.alone,
+    oneStep: time.oneStep,
     restart: time.restart ? { mask: time.restart, states: starts } : null,
   });
   return {
@@ -122,6 +124,7 @@ function emitWindow(
     initialStates: emitStart(builder, time.batch, node, features),
     valid: builder.op('Less', [ages, filled], `${id}.within`),
     alone: null,
+    oneStep: null,
     restart: null,
   });
   return {

@@ -16,6 +16,8 @@ export interface Sequence {
   readonly valid: Value;
   /** One bool, true where there is one row and all its steps are valid: a leaner loop runs then. Null: never. */
   readonly alone: Value | null;
+  /** One bool, true where there is but one step. Null: that is no case of its own. */
+  readonly oneStep: Value | null;
   /** Where the mask [time, rows, 1] of bool is true, `states` (that broadcast to [rows, features]) take over first. */
   readonly restart: { readonly mask: Value; readonly states: readonly Value[] } | null;
 }
@@ -50,62 +52,82 @@ function stackedVariables(step: Step, { loop, after, carried }: Schedule): Var[]
 /** What a loop knows of its rows: any number with steps that may not count, or one row of which every step counts. */
 type Rows = 'many' | 'one';
 
-/** Emits the time loop and binds the variables that are needed after it to their sequences; returns the final states. */
-function emitLoop(scope: Scope, sequence: Sequence, schedule: Schedule): Value[] {
-  const { builder } = scope;
-  const { step, alone } = sequence;
-  const stacked = stackedVariables(step, schedule);
-  const loop = { sequence, schedule, stacked };
-  const finalStates = step.states.map((state) => builder.name(`${state.name}_final`));
-  const sequences = stacked.map((v) => builder.name(v.name));
-  const outputs = [...finalStates, ...sequences];
-  if (alone === null) emitScan(scope, loop, 'many', outputs);
-  else {
-    builder.node('If', [alone], outputs, {
-      then_branch: emitBranch(scope, loop, 'one'),
-      else_branch: emitBranch(scope, loop, 'many'),
-    });
-  }
-  stacked.forEach((v, i) => {
-    scope.bind(v, sequences[i]);
-  });
-  return finalStates;
-}
-
 interface Loop {
   readonly sequence: Sequence;
   readonly schedule: Schedule;
   readonly stacked: readonly Var[];
 }
 
-/** A Scan alone in a graph. Outputs: final states, sequences of the stacked variables. */
-function emitBranch(outer: Scope, loop: Loop, rows: Rows): Subgraph {
-  const { step, features } = loop.sequence;
-  const scope = new Scope(outer.builder.subgraph(), outer);
-  const { builder } = scope;
-  const name = builder.name(`${step.name}_${rows}`);
-  const finalStates = step.states.map((state) => builder.name(`${state.name}_end`));
-  const sequences = loop.stacked.map((v) => builder.name(`${v.name}_sequence`));
-  emitScan(scope, loop, rows, [...finalStates, ...sequences]);
-  const floats = (names: readonly Value[], shape: readonly string[]) =>
-    names.map((value) => valueInfo(value, 'float32', [...shape.map((d) => `${name}.${d}`), features]));
-  return {
-    name,
-    node: builder.nodes,
-    initializer: [],
-    input: [],
-    output: [...floats(finalStates, ['rows']), ...floats(sequences, ['time', 'rows'])],
-  };
+/** The final states, then the sequences of the stacked variables. */
+type Results = readonly Value[];
+type Emit = (scope: Scope) => Results;
+
+/** Emits the time loop and binds the variables that are needed after it to their sequences; returns the final states. */
+function emitLoop(scope: Scope, sequence: Sequence, schedule: Schedule): Value[] {
+  const { step, alone, oneStep } = sequence;
+  const loop = { sequence, schedule, stacked: stackedVariables(step, schedule) };
+  const scan = (rows: Rows) => (inner: Scope) => emitScan(inner, loop, rows);
+  const choice = (condition: Value | null, then: Emit, otherwise: Emit): Emit =>
+    condition === null ? otherwise : (inner) => emitChoice(inner, loop, condition, then, otherwise);
+  const ofOne = choice(oneStep, (inner) => emitStep(inner, loop), scan('one'));
+  const results = choice(alone, ofOne, scan('many'))(scope);
+  const count = step.states.length;
+  loop.stacked.forEach((v, i) => {
+    scope.bind(v, results[count + i]);
+  });
+  return results.slice(0, count);
 }
 
-function emitScan(scope: Scope, loop: Loop, rows: Rows, outputs: readonly Value[]): void {
+function emitChoice(scope: Scope, loop: Loop, condition: Value, then: Emit, otherwise: Emit): Results {
+  const results = resultNames(scope.builder, loop);
+  scope.builder.node('If', [condition], results, {
+    then_branch: emitBranch(scope, loop, then),
+    else_branch: emitBranch(scope, loop, otherwise),
+  });
+  return results;
+}
+
+function emitBranch(outer: Scope, { sequence }: Loop, emit: Emit): Subgraph {
+  const { step, features } = sequence;
+  const scope = new Scope(outer.builder.subgraph(), outer);
+  const { builder } = scope;
+  const results = distinct(builder, emit(scope), []);
+  const name = builder.name(`${step.name}_branch`);
+  const shape = (i: number) => (i < step.states.length ? ['rows'] : ['time', 'rows']).map((d) => `${name}.${d}`);
+  const output = results.map((value, i) => valueInfo(value, 'float32', [...shape(i), features]));
+  return { name, node: builder.nodes, initializer: [], input: [], output };
+}
+
+function resultNames(builder: GraphBuilder, { sequence, stacked }: Loop): Value[] {
+  const finalStates = sequence.step.states.map((state) => builder.name(`${state.name}_final`));
+  return [...finalStates, ...stacked.map((v) => builder.name(v.name))];
+}
+
+function emitScan(scope: Scope, loop: Loop, rows: Rows): Results {
   const { sequence, schedule } = loop;
   const masks = rows === 'one' ? [] : [sequence.valid, ...(sequence.restart ? [sequence.restart.mask] : [])];
   const scanInputs = [...schedule.sliced.map((v) => scope.value(v)), ...masks];
-  scope.builder.node('Scan', [...sequence.initialStates, ...scanInputs], outputs, {
+  const results = resultNames(scope.builder, loop);
+  scope.builder.node('Scan', [...sequence.initialStates, ...scanInputs], results, {
     body: emitLoopBody(scope, loop, rows),
     num_scan_inputs: scanInputs.length,
   });
+  return results;
+}
+
+/** The one step of a sequence that has no other, without a loop. */
+function emitStep(outer: Scope, { sequence, schedule, stacked }: Loop): Results {
+  const { step, features, initialStates } = sequence;
+  const { builder } = outer;
+  const scope = new Scope(builder, outer, eventOperands(step, features));
+  const first = builder.ints([0]);
+  schedule.carried.forEach(({ current }, i) => {
+    scope.bind(current, initialStates[i]);
+  });
+  for (const v of schedule.sliced) scope.bind(v, builder.op('Squeeze', [outer.value(v), first], `${v.name}_t`));
+  emitEquations(scope, schedule.loop);
+  const sequenceOf = (v: Var) => builder.op('Unsqueeze', [scope.value(v), first], `${v.name}_sequence`);
+  return [...schedule.carried.map(({ next }) => scope.value(next)), ...stacked.map(sequenceOf)];
 }
 
 /**

@@ -60,6 +60,7 @@ export function emitNormalize(
     initialStates: initialStates.map(fresh),
     valid: time.valid,
     alone: time.alone,
+    oneStep: time.oneStep,
     restart: time.restart === null ? null : { mask: time.restart, states: zeros },
   });
   return { values: output, finalStates };
