@@ -75,8 +75,7 @@ export class StepPlanner {
     reason: string | null,
   ): UserError {
     const bytes = (size: number) => passOf(sliceBatch(batch, 0, size), request, true).program.end;
-    const there =
-      this.limit === addressable ? 'WebAssembly can address 4 GiB' : `${gibibytes(this.limit)} of memory are free`;
+    const there = this.limit === addressable ? 'WebAssembly can address 4 GiB' : `there are ${gibibytes(this.limit)}`;
     const largest = largestThat((size) => bytes(size) <= this.limit, batch.size);
     const subject = largest === 0 ? 'one sample' : `a batch of ${batch.size} samples`;
     const needed = gibibytes(bytes(largest === 0 ? 1 : batch.size));
