@@ -15,7 +15,7 @@ import { initialState } from '../train/state.ts';
 import { modelMetadata } from './modelMetadata.ts';
 import { type OutputOptions, seconds, withOutput } from './options.ts';
 import { Output } from './output.ts';
-import { count, shellQuote } from './text.ts';
+import { count, milliseconds, shellQuote } from './text.ts';
 
 interface ImportOptions extends OutputOptions {
   readonly out?: string;
@@ -75,7 +75,7 @@ async function importFile(
     throw new UserError('SP874', '--dt is about NIR files; a model of sparch has no duration', { exitCode: 2 });
   }
   const imported = await importNir(bytes, path, name, dt ?? null);
-  output.say(`time steps of ${1000 * imported.dt} ms, forward Euler`);
+  output.say(`time steps of ${milliseconds(imported.dt)}, forward Euler`);
   const unused = imported.unused.map((node) => `"${node}"`).join(', ');
   if (unused) output.warn(`warning: left out, as nothing on the way to the output reads them: ${unused}`);
   return imported;

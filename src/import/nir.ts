@@ -2,6 +2,7 @@ import { stringify } from 'yaml';
 import { type Compiled, compileSource } from '../compile.ts';
 import { CompileError } from '../diagnostics/diagnostic.ts';
 import type { Graph, GraphNode } from '../ir/graph.ts';
+import type { NirFile } from '../targets/nir/graph.ts';
 import { readNir } from '../targets/nir/read.ts';
 import { flatten } from './nirFlat.ts';
 import { type ImportedLayer, type ImportedLayers, importLayers } from './nirLayers.ts';
@@ -31,7 +32,11 @@ export async function importNir(
   name: string,
   dt: number | null,
 ): Promise<ImportedNir> {
-  const file = await readNir(bytes, path);
+  return importNirFile(await readNir(bytes, path), path, name, dt);
+}
+
+/** The same for a file that has been read. */
+export function importNirFile(file: NirFile, path: string, name: string, dt: number | null): ImportedNir {
   const step = dt ?? file.dt ?? usualStep;
   const imported = importLayers(flatten(file.graph, path), step, path);
   const spec = compileImported(stringify(specOf(imported, name, step), { lineWidth: 0 }), path);

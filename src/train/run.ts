@@ -86,7 +86,12 @@ export async function loadTrainedModel(
   return model;
 }
 
-function compileModel(target: Target, { seed, train }: RunSpec['experiment'], graph: Graph): Promise<CompiledModel> {
+/** A network with the settings of an experiment, its weights drawn. */
+export function compileModel(
+  target: Target,
+  { seed, train }: RunSpec['experiment'],
+  graph: Graph,
+): Promise<CompiledModel> {
   const optimizer = definitionNamed(optimizers, train.optimizer.type).config(train.optimizer.params);
   return target.compile(graph, { seed, optimizer, clipNorm: train.clipNorm });
 }
