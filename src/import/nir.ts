@@ -6,6 +6,7 @@ import type { NirFile } from '../targets/nir/graph.ts';
 import { readNir } from '../targets/nir/read.ts';
 import { flatten } from './nirFlat.ts';
 import { type ImportedLayer, type ImportedLayers, importLayers } from './nirLayers.ts';
+import { slowestDecay } from './nirNeurons.ts';
 import { unsupported } from './nirProblem.ts';
 
 /** What most programs that know NIR take where nobody says otherwise, in seconds. */
@@ -69,7 +70,9 @@ function specOf({ features, layers }: ImportedLayers, name: string, step: number
 /** A layer reads one other; a merge puts several together. */
 function layerSpecs({ name, from, merge, size, bias, neuron, recurrent }: ImportedLayer): object[] {
   const type = recurrent ? neuron?.recurrentType : neuron?.type;
-  const layer = { name, type: type ?? 'dense', from, size, norm: 'none', bias: bias !== null };
+  // Wider than what is trained from scratch: a file may have any decay.
+  const range = neuron?.parameters.alpha ? { decay_min: 0, decay_max: slowestDecay } : {};
+  const layer = { name, type: type ?? 'dense', from, size, norm: 'none', bias: bias !== null, ...range };
   if (from.length === 1) return [layer];
   return [
     { name: merge, type: 'merge', operation: 'concat', from },

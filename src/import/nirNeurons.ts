@@ -104,12 +104,18 @@ export function importNeuron(node: NirPrimitive, title: string, dt: number): Imp
   for (const name of required.filter((key) => key.startsWith('tau'))) {
     const shortest = array(name).reduce((a, b) => Math.min(a, b), Number.POSITIVE_INFINITY);
     if (shortest <= 0) return `"${name}" of "${title}" is ${shortest} and must be greater than 0`;
+    if (array(name).some((tau) => 1 - dt / tau > slowestDecay)) {
+      return `"${name}" of "${title}" is more than a million time steps of ${dt}s; give a larger --dt`;
+    }
     if (shortest < dt * (1 - rounding)) {
       return `"${name}" of "${title}" is ${shortest}s, shorter than the time step of ${dt}s; give a smaller --dt`;
     }
   }
   return { type, recurrentType, size, parameters: parameters(array, dt) };
 }
+
+/** Of imported layers, whose decays may be any but none at all: that is another node of NIR. */
+export const slowestDecay = 0.999999;
 
 /** Of a time constant in float32, relative. */
 const rounding = 1e-6;

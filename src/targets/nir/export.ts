@@ -2,7 +2,7 @@ import { UserError } from '../../diagnostics/diagnostic.ts';
 import type { Graph, MergeNode, NodeId, PopulationNode, ProjectionNode } from '../../ir/graph.ts';
 import { foldBatchnorm } from '../foldBatchnorm.ts';
 import type { Tensors } from '../target.ts';
-import { type NirArray, type NirEdge, type NirFile, type NirNode, vector } from './graph.ts';
+import { type NirArray, type NirEdge, type NirFile, type NirGraph, type NirNode, vector } from './graph.ts';
 import { type Deviation, matchNeuron, type NirNeuron } from './match.ts';
 import { type Metadata, writeNir } from './write.ts';
 
@@ -33,20 +33,32 @@ export interface NirOptions {
  * @throws UserError SP660 with all reasons, where NIR cannot say it (exactly, or with `approximate` at all).
  */
 export async function exportNir(graph: Graph, values: Tensors, options: NirOptions): Promise<NirExport> {
-  const { nodes, edges, deviations, refusals } = new Exporting(graph, values, options.dt).run();
-  if (refusals.length > 0) throw cannotSay(refusals, '');
+  const { graph: converted, deviations, refusals } = convertToNir(graph, values, options.dt);
+  if (refusals.length > 0) throw cannotSay('', refusals, '');
   if (deviations.length > 0 && !options.approximate) {
     const hint = '\nThe nearest network that NIR can say is written with --approximate, which measures the difference.';
-    throw cannotSay(deviations, hint);
+    throw cannotSay(' exactly', deviations, hint);
   }
-  const file: NirFile = { version: nirVersion, graph: { type: 'NIRGraph', nodes, edges }, dt: options.dt };
+  const file: NirFile = { version: nirVersion, graph: converted, dt: options.dt };
   const metadata = { ...options.metadata, dt: options.dt, discretization: 'forward Euler' };
   return { bytes: await writeNir(file, metadata), deviations };
 }
 
-function cannotSay(reasons: readonly { layer: string; reason: string }[], hint: string): UserError {
+/** The nearest graph of NIR, with where it deviates; it means nothing where there are refusals. */
+export function convertToNir(graph: Graph, values: Tensors, dt: number): Conversion {
+  return new Exporting(graph, values, dt).run();
+}
+
+export interface Conversion {
+  readonly graph: NirGraph;
+  readonly deviations: readonly LayerDeviation[];
+  /** What has nothing near it in NIR. */
+  readonly refusals: readonly { readonly layer: string; readonly reason: string }[];
+}
+
+function cannotSay(how: string, reasons: readonly { layer: string; reason: string }[], hint: string): UserError {
   const list = reasons.map(({ layer, reason }) => `\n  ${layer}: ${reason}`).join('');
-  return new UserError('SP660', `NIR cannot say this network exactly:${list}${hint}`, { exitCode: 2 });
+  return new UserError('SP660', `NIR cannot say this network${how}:${list}${hint}`, { exitCode: 2 });
 }
 
 /** A value as nodes of NIR: side by side, sums of the outputs of nodes. */
@@ -75,7 +87,7 @@ class Exporting {
     this.layerNames = new Set(graph.nodes.map(({ id }) => id));
   }
 
-  run() {
+  run(): Conversion {
     const output = this.sequenceOutput();
     for (const node of this.graph.nodes) {
       switch (node.kind) {
@@ -103,7 +115,7 @@ class Exporting {
     }
     this.output(output);
     const { nodes, edges, deviations, refusals } = this;
-    return { nodes, edges, deviations, refusals };
+    return { graph: { type: 'NIRGraph', nodes, edges }, deviations, refusals };
   }
 
   /** The node whose sequence is the output: what a pool at the end consumes. */
@@ -125,7 +137,7 @@ class Exporting {
   }
 
   private projection(node: ProjectionNode): void {
-    if (node.norm.kind === 'layernorm') this.refuse(node.id, 'NIR has no layer normalisation');
+    if (node.norm.kind === 'layernorm') this.refuse(layerOf(node), 'NIR has no layer normalisation');
     const { weight, bias } = foldBatchnorm(node, (key) => this.values.get(key) as Float32Array);
     const rows = node.type.features;
     const input = this.value(node.input);
@@ -135,7 +147,7 @@ class Exporting {
     for (const { features, nodes } of input) {
       const part = columnsOf(weight, rows, columns, offset, features);
       const shift = offset === 0 && bias ? vector(Float32Array.from(bias)) : null;
-      names.push(this.add(nameOf(node), affine(part, shift), nodes));
+      names.push(this.add(`${layerOf(node)}_w`, affine(part, shift), nodes));
       offset += features;
     }
     this.made.set(node.id, [{ features: rows, nodes: names }]);
@@ -190,9 +202,9 @@ class Exporting {
   }
 }
 
-/** The projection `h1.I` of the layer `h1` becomes `h1_w`, a dense layer keeps its name as far as it is one matrix. */
-function nameOf({ id }: ProjectionNode): string {
-  return `${id.split('.')[0]}_w`;
+/** `h1.I` is the projection of the layer `h1`, and `h1` that of a dense layer. */
+function layerOf({ id }: ProjectionNode): string {
+  return id.split('.')[0];
 }
 
 function port(type: 'Input' | 'Output', features: number): NirNode {

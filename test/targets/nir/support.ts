@@ -1,4 +1,6 @@
 import type { Compiled } from '../../../src/compile.ts';
+import type { Graph } from '../../../src/ir/graph.ts';
+import { initialParameters } from '../../../src/targets/draws.ts';
 import type { NirArray, NirEdge, NirGraph, NirNode } from '../../../src/targets/nir/graph.ts';
 import { writeNir } from '../../../src/targets/nir/write.ts';
 import { referenceTarget } from '../../../src/targets/reference/target.ts';
@@ -48,4 +50,17 @@ export async function outputOf({ graph }: Compiled, weights: Tensors, x: Float32
   const input = { kind: 'dense', values: x } as const;
   const batch = { size, steps, features, input, labels, samples: labels };
   return (await model.evaluate(batch, { wantOutput: true })).output as Float32Array;
+}
+
+/** Random parameters under which neurons spike; states start at their constants. */
+export function lively(graph: Graph, seed: number): Map<string, Float32Array> {
+  const weights = initialParameters(graph, seed);
+  for (const { key, role } of graph.parameters) {
+    if (role === 'weight' || role === 'bias')
+      weights.set(
+        key,
+        weights.get(key)!.map((v) => 8 * v + 1),
+      );
+  }
+  return weights;
 }
