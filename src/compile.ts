@@ -27,7 +27,9 @@ export interface Compiled {
   readonly library: Library;
   /** The experiment as a spec of its own, with absolute paths. */
   readonly resolvedYaml: string;
-  /** Of the resolved spec with paths reduced to their last part, so that it does not depend on the machine. */
+  /** The same with paths reduced to their last part, so that it does not depend on the machine. */
+  readonly portableYaml: string;
+  /** Of `portableYaml`. */
   readonly specSha256: string;
   readonly warnings: readonly Diagnostic[];
   /** Where the spec asks for its data: what is wrong with the data is shown there. */
@@ -100,13 +102,15 @@ function compileTree(tree: MapTree | null, reporter: Reporter): Compiled {
   );
   reporter.throwIfFailed();
   verifyGraph(graph as Graph);
+  const portableYaml = printResolved(withoutFolders(experiment));
   return {
     experiment,
     data,
     graph: graph as Graph,
     library,
     resolvedYaml: printResolved(experiment),
-    specSha256: hashOf(experiment),
+    portableYaml,
+    specSha256: createHash('sha256').update(portableYaml).digest('hex'),
     warnings: reporter.diagnostics,
     dataSpans: dataSpansOf(spec),
   };
@@ -130,17 +134,15 @@ function stepSpan(spec: MapTree, step: number): Span | undefined {
   return get((get(spec, 'data', 'transforms') as ListTree).items[step - 1], 'type')?.span;
 }
 
-function hashOf(experiment: Experiment): string {
-  const { source } = experiment.data;
-  const { train } = experiment;
-  const params = Object.entries(source.params).map(([key, value]) => [
+function withoutFolders(experiment: Experiment): Experiment {
+  const { data, train } = experiment;
+  const params = Object.entries(data.source.params).map(([key, value]) => [
     key,
     typeof value === 'string' ? basename(value) : value,
   ]);
-  const portable = {
+  return {
     ...experiment,
-    data: { ...experiment.data, source: { ...source, params: Object.fromEntries(params) } },
+    data: { ...data, source: { ...data.source, params: Object.fromEntries(params) } },
     train: { ...train, init: train.init && basename(train.init) },
   };
-  return createHash('sha256').update(printResolved(portable)).digest('hex');
 }

@@ -4,7 +4,7 @@ import { Command, InvalidArgumentError, Option } from 'commander';
 import { type Compiled, compileSpec } from '../compile.ts';
 import { UserError } from '../diagnostics/diagnostic.ts';
 import type { WeightType } from '../targets/onnx/compress.ts';
-import { exportOnnx } from '../targets/onnx/export.ts';
+import { exportOnnx, type ModelMetadata } from '../targets/onnx/export.ts';
 import { openOnnxBytes } from '../targets/onnx/run.ts';
 import type { Segmentation } from '../targets/onnx/stream.ts';
 import type { Tensors } from '../targets/target.ts';
@@ -23,6 +23,9 @@ interface ExportOptions extends OutputOptions {
   readonly mode: 'sequence' | 'step';
   readonly window?: number;
   readonly silence?: number;
+  readonly threshold?: number;
+  readonly input: 'features' | 'waveform';
+  readonly record?: true;
   readonly fold: boolean;
   readonly quantize?: 'int8';
   readonly half?: true;
@@ -37,7 +40,10 @@ export function exportCommand(): Command {
       'Write the best checkpoint of a run as an ONNX model of whole sequences or of a stream, or as a NIR file.',
     )
     .argument('<run>', 'the run folder that "sparchc train" left')
-    .option('-o, --output <file>', 'where to write it (default: model.onnx, step.onnx or model.nir in the run folder)')
+    .option(
+      '-o, --output <file>',
+      'where to write it (default: in the run folder, as model.onnx, step.onnx, sound.onnx, sound-step.onnx or model.nir)',
+    )
     .addOption(
       new Option('--format <name>', 'onnx: for any ONNX runtime; nir: for other spiking software and hardware')
         .choices(['onnx', 'nir'])
@@ -63,6 +69,15 @@ export function exportCommand(): Command {
       ).argParser(timeSteps),
     )
     .addOption(
+      new Option('--threshold <level>', 'with --silence: an event is a log-mel energy above this').argParser(level),
+    )
+    .addOption(
+      new Option('--input <kind>', 'what the model takes: the features of the data pipeline, or sound')
+        .choices(['features', 'waveform'])
+        .default('features'),
+    )
+    .option('--record', "add every layer's output at every step to the outputs (activity.LAYER)")
+    .addOption(
       new Option('--quantize <type>', 'store the weights as 8-bit integers, and measure what that does to the accuracy')
         .choices(['int8'])
         .conflicts('half'),
@@ -82,14 +97,16 @@ Examples:
   sparchc export runs/quickstart
   sparchc export runs/quickstart -o digits.onnx
   sparchc export runs/quickstart --mode step --silence 50
+  sparchc export runs/hd --input waveform                                      takes sound
+  sparchc export runs/hd --input waveform --mode step --silence 30 --threshold -5
   sparchc export runs/quickstart --quantize int8 -o small.onnx
   sparchc export runs/quickstart --no-fold -o unfolded.onnx
   sparchc export runs/quickstart --format nir --approximate
   sparchc eval digits.onnx --spec runs/quickstart/spec.resolved.yaml
 
-The model runs in any ONNX runtime. Inputs: x [batch, time, features]; optional lengths [batch] and one initial state
-per layer and state (state.LAYER.STATE). Outputs: scores [batch, classes], mean firing rates (rate.LAYER [batch, size])
-and the states after the last step (final.LAYER.STATE). docs/deploy.md describes them, and those of --mode step.`;
+The model runs in any ONNX runtime. Inputs: x [batch, time, features] or, of sound, [batch, samples]; optional lengths
+[batch] and one initial state per layer and state (state.LAYER.STATE). Outputs: scores [batch, classes], mean firing rates
+(rate.LAYER [batch, size]) and the states after the last step (final.LAYER.STATE). docs/deploy.md describes them all.`;
 
 async function exportRun(path: string, options: ExportOptions): Promise<void> {
   const output = new Output(options);
@@ -108,13 +125,14 @@ async function exportRun(path: string, options: ExportOptions): Promise<void> {
     output.document({ ...written, ...about });
     return;
   }
-  const file = options.output ?? (segmentation ? folder.stepModel : folder.model);
-  const basics = { fold: options.fold, metadata: modelMetadata(spec) };
-  const bytes = exportOnnx(graph, weights, { ...basics, segmentation, weights: weightType });
+  const file = options.output ?? folder.exported(options.mode, options.input);
+  const metadata = modelMetadata(spec, info.data);
+  const { fold, input, record } = options;
+  const bytes = exportOnnx(graph, weights, { fold, input, record, segmentation, weights: weightType, metadata });
   await writeFileAtomically(file, bytes);
   output.say(`wrote ${file} (${count(bytes.length / 1024)} KiB)`);
-  const change = weightType === 'float32' ? {} : await accuracyChange(spec, weights, weightType, output);
-  if (!segmentation) output.say(`next   ${evalCommandFor(file, folder)}`);
+  const change = weightType === 'float32' ? {} : await accuracyChange(spec, weights, weightType, metadata, output);
+  if (!segmentation && options.input === 'features') output.say(`next   ${evalCommandFor(file, folder)}`);
   output.document({ file, bytes: bytes.length, ...about, ...change });
 }
 
@@ -123,11 +141,12 @@ async function accuracyChange(
   spec: Compiled,
   weights: Tensors,
   weightType: WeightType,
+  metadata: ModelMetadata,
   output: Output,
 ): Promise<Record<string, number>> {
   const accuracies: number[] = [];
   for (const type of ['float32', weightType] as const) {
-    const bytes = exportOnnx(spec.graph, weights, { fold: true, weights: type, metadata: modelMetadata(spec) });
+    const bytes = exportOnnx(spec.graph, weights, { fold: true, weights: type, metadata });
     const model = await openOnnxBytes(bytes, 'the exported model');
     try {
       accuracies.push((await evaluateOn(model, spec, 'test', output)).accuracy);
@@ -149,10 +168,19 @@ function timeSteps(text: string): number {
   throw new InvalidArgumentError('It must be a whole number of time steps from 1 to 65536.');
 }
 
-function segmentationOf({ mode, window, silence }: ExportOptions): Segmentation | undefined {
+function level(text: string): number {
+  const value = Number(text);
+  if (text.trim() !== '' && Number.isFinite(value)) return value;
+  throw new InvalidArgumentError('It must be a number.');
+}
+
+function segmentationOf({ mode, window, silence, threshold }: ExportOptions): Segmentation | undefined {
+  if (threshold !== undefined && silence === undefined) {
+    throw new UserError('SP627', '--threshold says what silence is; add --silence', { exitCode: 2 });
+  }
   if (mode === 'step') {
     if (window !== undefined) return { kind: 'window', steps: window };
-    return silence === undefined ? { kind: 'reset' } : { kind: 'silence', steps: silence };
+    return silence === undefined ? { kind: 'reset' } : { kind: 'silence', steps: silence, threshold };
   }
   if (window === undefined && silence === undefined) return undefined;
   const option = window === undefined ? '--silence' : '--window';
@@ -166,10 +194,12 @@ function weightTypeOf({ quantize, half, fold }: ExportOptions): WeightType {
 }
 
 /** Throws UserError SP662 where an option belongs to the other format. */
-function requireFitting({ format, mode, quantize, half, fold, dt, approximate }: ExportOptions): void {
+function requireFitting({ format, mode, input, record, quantize, half, fold, dt, approximate }: ExportOptions): void {
   const given = (options: Record<string, boolean>) => Object.keys(options).find((name) => options[name]);
   const ofOnnx = given({
     '--mode step': mode === 'step',
+    '--input waveform': input === 'waveform',
+    '--record': !!record,
     '--quantize': !!quantize,
     '--half': !!half,
     '--no-fold': !fold,

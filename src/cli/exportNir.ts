@@ -6,7 +6,7 @@ import { exportNir } from '../targets/nir/export.ts';
 import { selectTarget } from '../targets/select.ts';
 import type { Tensors } from '../targets/target.ts';
 import { writeFileAtomically } from '../train/atomicFile.ts';
-import { compileModel } from '../train/run.ts';
+import { compileOptions } from '../train/run.ts';
 import { sparchcVersion } from '../train/versions.ts';
 import { evaluateOn, type Scorer } from './eval.ts';
 import type { Output } from './output.ts';
@@ -69,7 +69,7 @@ async function measure(spec: Compiled, weights: Tensors, bytes: Uint8Array, dt: 
 
 async function classify(data: Compiled, { spec, weights }: { spec: Compiled; weights: Tensors }, output: Output) {
   const { target } = await selectTarget('wasm');
-  const model = await compileModel(target, data.experiment, spec.graph);
+  const model = await target.compile(spec.graph, compileOptions(data.experiment));
   const classes: number[] = [];
   const scorer: Scorer = {
     async evaluate(batch: Batch) {

@@ -57,7 +57,7 @@ async function importModel(path: string, options: ImportOptions): Promise<void> 
   await folder.prepare(spec.resolvedYaml);
   const info = { target: 'auto', specSha256: spec.specSha256, state: initialState(0.01) };
   await writeCheckpoint(folder.best, spec.graph, { weights, optimizer: new Map(), info });
-  await folder.writeModel(exportOnnx(spec.graph, weights, { fold: true, metadata: modelMetadata(spec) }));
+  await folder.writeModel(exportOnnx(spec.graph, weights, { fold: true, metadata: modelMetadata(spec, undefined) }));
   output.say(`imported ${path}: ${count(trainableParameters(spec.graph))} parameters\nrun folder ${folder.path}`);
   output.say(`next       sparchc check ${shellQuote(folder.spec)}`);
   output.document({ run: folder.path, parameters: trainableParameters(spec.graph), spec_sha256: spec.specSha256 });

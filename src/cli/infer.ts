@@ -1,103 +1,106 @@
-import { existsSync, readdirSync, statSync } from 'node:fs';
-import { join } from 'node:path';
-import { Command, Option } from 'commander';
-import { openRecordings } from '../data/recordings.ts';
+import { Command, InvalidArgumentError, Option } from 'commander';
 import { UserError } from '../diagnostics/diagnostic.ts';
+import { splitNumber } from '../syntax/quantity.ts';
 import { type Provider, providers } from '../targets/onnx/load.ts';
-import { type OnnxModel, openOnnx } from '../targets/onnx/run.ts';
+import { openAny } from '../targets/onnx/open.ts';
+import { Interrupted } from '../train/loop.ts';
+import { type Inference, inferFiles } from './inferFiles.ts';
+import { interruptible } from './interrupt.ts';
+import { listen } from './listen.ts';
 import { type OutputOptions, withOutput } from './options.ts';
 import { Output } from './output.ts';
-import { count } from './text.ts';
+import { type PcmFormat, pcmFormats } from './pcm.ts';
 
 interface InferOptions extends OutputOptions {
   readonly provider: Provider;
-}
-
-/** One classified recording, as `--json` lists it. */
-interface Inference {
-  readonly file: string;
-  /** Which recording of the file, from 0. */
-  readonly sample: number;
-  /** The class's name: models do not carry names yet, so its index. */
-  readonly class: string;
-  readonly index: number;
-  readonly scores: readonly number[];
-  /** Of the model alone, without reading and binning. */
-  readonly seconds: number;
+  readonly rate?: number;
+  readonly format: PcmFormat;
 }
 
 export function inferCommand(): Command {
   const command = new Command('infer')
-    .description('Classify recordings with an exported model.')
-    .argument('<model.onnx>', 'a model of whole sequences that "sparchc export" or "sparchc train" wrote')
-    .argument('<file...>', 'HDF5 files in the layout of SHD, or folders of them')
-    .addOption(new Option('--provider <name>', 'what computes, in onnxruntime').choices(providers).default('cpu'));
+    .description('Classify recordings, or a stream of sound, with an exported model.')
+    .argument('<model.onnx>', 'a model that "sparchc export" or "sparchc train" wrote')
+    .argument(
+      '<file...>',
+      'WAV or FLAC files, or HDF5 files in the layout of SHD, whichever the model takes; folders of them; or - for raw sound on stdin',
+    )
+    .addOption(new Option('--provider <name>', 'what computes, in onnxruntime').choices(providers).default('cpu'))
+    .addOption(
+      new Option(
+        '--rate <Hz>',
+        "with -: samples per second of the sound, such as 48kHz (default: the model's)",
+      ).argParser(hertz),
+    )
+    .addOption(
+      new Option('--format <name>', 'with -: how a sample is stored').choices(Object.keys(pcmFormats)).default('s16le'),
+    );
   return withOutput(command).addHelpText('after', EXAMPLES).action(infer);
 }
 
 const EXAMPLES = `
 Examples:
+  sparchc infer runs/hd/model.onnx recordings/ --json > classes.json
+  sparchc infer runs/hd/sound.onnx word.wav word.flac
   sparchc infer runs/shd/model.onnx data/shd/shd_test.h5
-  sparchc infer runs/shd/model.onnx recordings/ --json > classes.json
+  arecord -q -t raw -f S16_LE -r 16000 | sparchc infer runs/hd/sound-step.onnx -      words as they are said
+  ffmpeg -i talk.mp3 -f s16le -ac 1 -ar 16000 - | sparchc infer runs/hd/sound-step.onnx -
 
-The model knows how its input is made from spikes. Recordings are classified one by one; the time is the model's alone.`;
+The model knows how its input is made. Sound of another rate is resampled. Recordings are classified one by one; the time
+is the model's alone. A model of a stream (--mode step) gives a word for every pause (--silence), or whenever another class
+becomes the most likely one.`;
 
 async function infer(path: string, inputs: readonly string[], options: InferOptions): Promise<void> {
   const output = new Output(options);
-  const files = inputs.flatMap(filesOf);
-  const model = await openOnnx(path, { provider: options.provider });
+  const isLive = requireFittingInputs(inputs, options);
+  const opened = await openAny(path, { provider: options.provider });
   try {
-    const inferences: Inference[] = [];
-    for (const [i, file] of files.entries()) {
-      const found = await classify(model, file, output);
-      inferences.push(...found);
-      output.say(`${file}: ${count(found.length)} recordings, file ${i + 1} of ${files.length}`);
-    }
-    output.document(inferences);
+    if (!isLive) return await inferFiles(opened, inputs, output);
+    const found: Inference[] = [];
+    const interrupted = await interruptible(
+      () => {},
+      async (signal) => {
+        for await (const word of listen(opened, process.stdin, options, signal)) {
+          found.push(word);
+          output.say(liveLine(word));
+        }
+        return signal.aborted;
+      },
+    );
+    output.document(found);
+    if (interrupted) throw new Interrupted();
   } finally {
-    await model.dispose();
+    await opened.model.dispose();
   }
 }
 
-/** A file itself, or the HDF5 files of a folder in the order of their names. */
-function filesOf(input: string): string[] {
-  if (!existsSync(input)) {
-    const message = `there is no file or folder "${input}"; give HDF5 files in the layout of SHD`;
-    throw new UserError('SP836', message, { exitCode: 2 });
-  }
-  if (!statSync(input).isDirectory()) return [input];
-  const files = readdirSync(input).filter((name) => /\.(h5|hdf5)$/i.test(name));
-  if (files.length > 0) return files.toSorted().map((name) => join(input, name));
-  throw new UserError(
-    'SP836',
-    `the folder "${input}" has no .h5 or .hdf5 files; give HDF5 files in the layout of SHD`,
-    {
+/** True where the input is stdin. */
+function requireFittingInputs(inputs: readonly string[], { rate }: InferOptions): boolean {
+  const isLive = inputs.includes('-');
+  if (isLive && inputs.length > 1) {
+    throw new UserError('SP837', 'stdin (-) and files cannot be classified at once; give one or the other', {
       exitCode: 2,
-    },
-  );
+    });
+  }
+  if (!isLive && rate !== undefined) {
+    throw new UserError(
+      'SP837',
+      '--rate is about raw sound on stdin, and files say their own; leave it out, or give -',
+      {
+        exitCode: 2,
+      },
+    );
+  }
+  return isLive;
 }
 
-async function classify(model: OnnxModel, file: string, output: Output): Promise<Inference[]> {
-  const recordings = await openRecordings(file, model.info.preprocessing, model.info.features);
-  try {
-    const inferences: Inference[] = [];
-    let dropped = 0;
-    for (let sample = 0; sample < recordings.count; sample++) {
-      const { batch, dropped: left } = await recordings.read(sample);
-      dropped += left;
-      const start = performance.now();
-      const { scores } = await model.evaluate(batch);
-      const seconds = (performance.now() - start) / 1000;
-      const index = scores.indexOf(Math.max(...scores));
-      inferences.push({ file, sample, class: `${index}`, index, scores: [...scores], seconds });
-      output.say(
-        `${file} ${sample}  class ${index}  score ${scores[index].toPrecision(4)}  ${(1000 * seconds).toFixed(1)} ms`,
-      );
-    }
-    if (dropped > 0)
-      output.warn(`warning: ${count(dropped)} events of "${file}" lay outside of the time window and were left out`);
-    return inferences;
-  } finally {
-    recordings.close();
-  }
+function liveLine({ class: name, index, scores, start, end = 0 }: Inference): string {
+  const time = start === undefined ? end.toFixed(2) : `${start.toFixed(2)}-${end.toFixed(2)}`;
+  return `${time} s  class ${name}  score ${scores[index].toPrecision(4)}`;
+}
+
+function hertz(text: string): number {
+  const { si, unit } = splitNumber(text);
+  if (Number.isInteger(si) && si >= 1000 && si <= 192_000 && ['', 'Hz', 'kHz'].includes(unit)) return si;
+  throw new InvalidArgumentError('It must be from 1000 to 192000, such as 16000 or 16kHz.');
 }

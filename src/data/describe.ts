@@ -37,6 +37,18 @@ export function describePipeline(config: DataConfig): PipelineInfo | PipelineErr
   return { features, classes, set, steps, stepDuration };
 }
 
+/** Samples per second of the recordings as they become features; null where only the files tell, or there are none. */
+export function sampleRateOf({ source, transforms: calls }: DataConfig): number | null {
+  let shape = describeSource(source);
+  let rate: number | null = null;
+  for (const call of calls) {
+    if ('error' in shape) break;
+    if (shape.kind === 'waveform') rate = shape.rate ?? null;
+    shape = inferTransform(shape, call);
+  }
+  return rate;
+}
+
 const noSteps = {
   spikes: 'the data ends as spikes in continuous time, but a network needs time steps; add bin(steps=100, window=1.4s)',
   waveform: 'the data ends as recordings, but a network needs time steps; add fbank(mels=40)',

@@ -4,6 +4,7 @@ import { decodeFloat16 } from './float16.ts';
 /** HDF5's type classes. */
 export const INTEGER = 0;
 export const FLOAT = 1;
+export const STRING = 3;
 const VARIABLE_LENGTH = 9;
 
 type Numbers =

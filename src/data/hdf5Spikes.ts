@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { Dataset, File as H5File, Module as Library } from 'h5wasm/node';
 import { UserError } from '../diagnostics/diagnostic.ts';
 import type { DatasetSplit, OpenDataset, SpikeSample, SplitName } from './definition.ts';
-import { FLOAT, INTEGER, type Lists, openLists } from './hdf5Lists.ts';
+import { FLOAT, INTEGER, type Lists, openLists, STRING } from './hdf5Lists.ts';
 
 /** A folder of HDF5 files, one for each split, in the layout of the Heidelberg spiking datasets (Cramer et al. 2020). */
 export interface SpikeFolder {
@@ -30,12 +30,14 @@ export async function openSpikeFolder(source: SpikeFolder): Promise<OpenDataset>
   };
   try {
     const splits: Partial<Record<SplitName, DatasetSplit>> = {};
+    let classNames: readonly string[] | null = null;
     for (const [split, name] of Object.entries(source.files) as [SplitName, string][]) {
       const file = await openFile(findFile(source, name));
       opened.push(file);
       splits[split] = file.whole('its layout', () => openSplit(file, source));
+      classNames ??= file.whole('its class names', () => file.texts('extra/keys', source.classes));
     }
-    return { splits, close };
+    return { splits, ...(classNames && { classNames }), close };
   } catch (error) {
     close();
     throw error;
@@ -101,6 +103,13 @@ class SpikeFile {
     const { type, shape } = dataset.metadata;
     if (type !== INTEGER || shape?.length !== 1) throw this.wrongType(name, 'one integer for each sample');
     return Int32Array.from(dataset.value as ArrayLike<number | bigint>, Number);
+  }
+
+  /** Texts, or null where there are not `count` of them. */
+  texts(name: string, count: number): string[] | null {
+    const dataset = this.find(name);
+    if (dataset?.metadata.type !== STRING || dataset.shape?.length !== 1 || dataset.shape[0] !== count) return null;
+    return Array.from(dataset.value as ArrayLike<unknown>, String);
   }
 
   /** Lists of numbers, one for each sample. */

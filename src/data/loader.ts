@@ -2,7 +2,7 @@ import { UserError } from '../diagnostics/diagnostic.ts';
 import type { Batch } from './batch.ts';
 import { collate, epochOrder, type StepsSample } from './batching.ts';
 import type { DataConfig } from './config.ts';
-import type { DatasetSplit, OpenDataset, Sample, SplitName } from './definition.ts';
+import type { DatasetSplit, OpenDataset, ReportPreparation, Sample, SplitName } from './definition.ts';
 import { describePipeline, type PipelineInfo } from './describe.ts';
 import { datasetByName, lookUp, validationByName } from './registry.ts';
 import { SampleCache } from './sampleCache.ts';
@@ -17,8 +17,17 @@ export interface SplitInfo {
   readonly classCounts: readonly number[];
 }
 
+/** What only the data itself tells, and a model is to remember; what is not known is null. */
+export interface DataFacts {
+  /** By class index. */
+  readonly classNames: readonly string[] | null;
+  /** Of the recordings, in Hz, before any transform. */
+  readonly rate: number | null;
+}
+
 export interface LoaderInfo {
   readonly pipeline: PipelineInfo;
+  readonly facts: DataFacts;
   readonly splits: Readonly<Record<SplitName, SplitInfo>>;
   /** Sentences for the user. */
   readonly warnings: readonly string[];
@@ -56,10 +65,14 @@ export interface LoaderOptions {
 }
 
 /** @throws UserError SP7xx where data is missing or corrupt, or cannot be split as asked for. */
-export async function openLoader(config: DataConfig, options: LoaderOptions): Promise<Loader> {
+export async function openLoader(
+  config: DataConfig,
+  options: LoaderOptions,
+  report: ReportPreparation = () => {},
+): Promise<Loader> {
   const pipeline = describePipeline(config);
   if ('error' in pipeline) throw new UserError('SP700', pipeline.error, { exitCode: 2 });
-  const dataset = await lookUp(datasetByName, config.source.type).open(config.source.params);
+  const dataset = await lookUp(datasetByName, config.source.type).open(config.source.params, report);
   try {
     const { plan } = lookUp(validationByName, config.validation.type);
     return createLoader(config, options, pipeline, dataset, plan(dataset, config.validation.params));
@@ -118,6 +131,7 @@ function createLoader(
     test: infoOf(plan.splits.test),
   };
 
+  const facts = { classNames: dataset.classNames ?? null, rate: dataset.rate ?? null };
   const warnings = [
     ...(dataset.warnings ?? []),
     ...plan.warnings,
@@ -125,7 +139,7 @@ function createLoader(
   ];
 
   return {
-    info: { pipeline, splits, warnings },
+    info: { pipeline, facts, splits, warnings },
     async *batches(request) {
       const { split, epoch, shuffle, from } = request;
       const order = epochOrder(plan.splits[split].indices.length, options.seed, epoch, shuffle);

@@ -8,6 +8,8 @@ import type { TrainConfig } from '../train/config.ts';
 export interface Experiment {
   readonly name: string;
   readonly seed: number;
+  /** Of the trained model, for whoever gets it. */
+  readonly license: string | null;
   /** Neurons, pools and surrogates of its own. */
   readonly definitions: readonly LocatedText[];
   readonly data: DataConfig;

@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { Ajv, type ValidateFunction } from 'ajv';
+import type { DataFacts } from '../data/pipeline.ts';
 import { UserError } from '../diagnostics/diagnostic.ts';
 import type { Graph } from '../ir/graph.ts';
 import type { Tensors } from '../targets/target.ts';
@@ -25,6 +26,8 @@ export interface CheckpointInfo {
   readonly target: string;
   readonly specSha256: string;
   readonly state: TrainingState;
+  /** What the training data told; absent in imported models and those of earlier versions. */
+  readonly data?: DataFacts;
 }
 
 const OPTIMIZER_PREFIX = 'optimizer.';
@@ -101,32 +104,40 @@ function otherNetwork(path: string, how: string): UserError {
 const natural = { type: 'integer', minimum: 0 };
 const number = { type: 'number' };
 
-function object(properties: Record<string, unknown>) {
-  return { type: 'object', properties, required: Object.keys(properties) };
+function object(properties: Record<string, unknown>, optional: Record<string, unknown> = {}) {
+  return { type: 'object', properties: { ...properties, ...optional }, required: Object.keys(properties) };
 }
 
 function nullable(schema: unknown) {
   return { anyOf: [schema, { type: 'null' }] };
 }
 
-const infoSchema = object({
-  target: { type: 'string' },
-  specSha256: { type: 'string' },
-  state: object({
-    epoch: { type: 'integer', minimum: 1 },
-    batch: natural,
-    train: object({
-      samples: natural,
-      loss: number,
-      correct: natural,
-      rates: { type: 'object', additionalProperties: number },
-      seconds: number,
-    }),
-    schedule: object({ learningRate: number, best: nullable(number), badEpochs: natural }),
-    best: nullable(object({ epoch: { type: 'integer', minimum: 1 }, accuracy: number, loss: number })),
-    seconds: number,
-  }),
-});
+const validatedEpoch = object({ epoch: { type: 'integer', minimum: 1 }, accuracy: number, loss: number });
+
+const infoSchema = object(
+  {
+    target: { type: 'string' },
+    specSha256: { type: 'string' },
+    state: object(
+      {
+        epoch: { type: 'integer', minimum: 1 },
+        batch: natural,
+        train: object({
+          samples: natural,
+          loss: number,
+          correct: natural,
+          rates: { type: 'object', additionalProperties: number },
+          seconds: number,
+        }),
+        schedule: object({ learningRate: number, best: nullable(number), badEpochs: natural }),
+        best: nullable(validatedEpoch),
+        seconds: number,
+      },
+      { last: validatedEpoch },
+    ),
+  },
+  { data: object({ classNames: nullable({ type: 'array', items: { type: 'string' } }), rate: nullable(number) }) },
+);
 
 let compiledSchema: ValidateFunction<CheckpointInfo> | null = null;
 

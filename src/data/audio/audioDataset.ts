@@ -3,7 +3,7 @@ import { relative } from 'node:path';
 import type { ParamSpecs, Params } from '../../definitions/params.ts';
 import { UserError } from '../../diagnostics/diagnostic.ts';
 import type { DataShape, DatasetSplit, OpenDataset, SplitName } from '../definition.ts';
-import { AudioReader } from './read.ts';
+import { AudioReader, rateOf } from './read.ts';
 
 /** Recordings that a warning names; the others are counted. */
 const NAMED = 5;
@@ -77,7 +77,24 @@ export function openAudio(source: AudioSource, params: AudioParams): OpenDataset
     }
     splits[split] = audioSplit(source.folder, present, reader);
   }
-  return { splits, classNames: source.classNames, warnings, strict: params.strict, close: () => {} };
+  const rate = params.assume_rate ?? firstRate(source.splits.train ?? []);
+  return {
+    splits,
+    classNames: source.classNames,
+    warnings,
+    strict: params.strict,
+    ...(rate !== null && { rate }),
+    close: () => {},
+  };
+}
+
+/** Of the first recording that has a sound header. */
+function firstRate(recordings: readonly Recording[]): number | null {
+  for (const { path } of recordings) {
+    const rate = rateOf(path);
+    if (rate !== null) return rate;
+  }
+  return null;
 }
 
 function audioSplit(folder: string, recordings: readonly Recording[], reader: AudioReader): DatasetSplit {

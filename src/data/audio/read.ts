@@ -11,6 +11,8 @@ const HIGHEST_RATE = 768_000;
 export interface AudioLimits {
   /** Seconds: longer recordings are not decoded. */
   readonly maxDuration: number;
+  /** What messages call that limit; `max_duration=60s` where absent. */
+  readonly limit?: string;
   /** Hz, in place of what the files say; null: what they say. */
   readonly assumeRate: number | null;
 }
@@ -49,10 +51,25 @@ export class AudioReader {
 
   private requireUsableLength({ samples, rate }: AudioInfo): void {
     if (samples === 0) throw new AudioProblem('has no samples');
-    const { maxDuration } = this.limits;
+    const { maxDuration, limit = `max_duration=${maxDuration}s` } = this.limits;
     if (samples / rate > maxDuration) {
-      throw new AudioProblem(`lasts ${Math.round(samples / rate)} s, longer than max_duration=${maxDuration}s`);
+      throw new AudioProblem(`lasts ${Math.round(samples / rate)} s, longer than ${limit}`);
     }
+  }
+}
+
+/** What a file says its sampling rate is, or null where it is no recording that can be read. */
+export function rateOf(path: string): number | null {
+  try {
+    const file = new ByteReader(path);
+    try {
+      return open(file).info.rate;
+    } finally {
+      file.close();
+    }
+  } catch (error) {
+    if (error instanceof AudioProblem) return null;
+    throw error;
   }
 }
 

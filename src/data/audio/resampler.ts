@@ -38,6 +38,30 @@ export class Resampler {
     return output;
   }
 
+  /** Resamples a stream: each call gives what its chunk completes, and the last one what is left. */
+  stream(): (chunk: Float32Array, last: boolean) => Float32Array {
+    const { up, down, reach, phases } = this;
+    // Inputs from `first` on; before the stream there is silence.
+    let buffer = new Float64Array(reach);
+    let first = -reach;
+    let next = 0;
+    return (chunk, last) => {
+      buffer = joined(buffer, chunk, last ? reach : 0);
+      const outputs: number[] = [];
+      const inputs = first + buffer.length - (last ? reach : 0);
+      for (; ; next++) {
+        const position = next * down;
+        const input = Math.floor(position / up);
+        if (input >= inputs || input + reach >= first + buffer.length) break;
+        outputs.push(dot(phases[position % up], buffer, input - reach + 1 - first));
+      }
+      const needed = Math.floor((next * down) / up) - reach + 1;
+      buffer = buffer.subarray(needed - first);
+      first = needed;
+      return Float32Array.from(outputs);
+    };
+  }
+
   /** The filter for an output sample that lies `fraction` of the way to the next input sample; its taps sum to 1. */
   private filter(fraction: number, cutoff: number): Float64Array {
     const taps = Float64Array.from({ length: 2 * this.reach }, (_, k) => {
@@ -78,6 +102,13 @@ function bessel(x: number): number {
     sum += term;
   }
   return sum;
+}
+
+function joined(a: Float64Array, b: Float32Array, zeros: number): Float64Array<ArrayBuffer> {
+  const all = new Float64Array(a.length + b.length + zeros);
+  all.set(a);
+  all.set(b, a.length);
+  return all;
 }
 
 function greatestCommonDivisor(a: number, b: number): number {

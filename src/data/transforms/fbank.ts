@@ -5,7 +5,8 @@ import { type MelFilter, melFilters } from '../audio/melFilters.ts';
 import { RealFft } from '../audio/realFft.ts';
 import { defineTransform, type Sample, type WaveformSample } from '../definition.ts';
 
-const FLOOR = 2 ** -23;
+/** Energies below count as this one. */
+export const FLOOR = 2 ** -23;
 
 const params = {
   mels: { type: 'integer', min: 1, default: 40, description: 'number of mel filters' },
@@ -57,10 +58,10 @@ export const fbank = defineTransform({
   },
 });
 
-type FbankParams = Params<typeof params>;
+export type FbankParams = Params<typeof params>;
 
 /** What is computed once for a sampling rate. */
-interface Plan {
+export interface FbankPlan {
   readonly rate: number;
   readonly framing: Framing;
   readonly window: Float64Array;
@@ -69,15 +70,15 @@ interface Plan {
 }
 
 /** One plan for each pipeline, which has one sampling rate. */
-const plans = new WeakMap<FbankParams, Plan>();
+const plans = new WeakMap<FbankParams, FbankPlan>();
 
 /**
  * @throws UserError SP724 recordings have different sampling rates, SP725 the filters do not fit the rate.
  */
-function planFor(rate: number, params: FbankParams): Plan {
+function planFor(rate: number, params: FbankParams): FbankPlan {
   const known = plans.get(params);
   if (known && known.rate !== rate) throw differentRates(rate, known.rate);
-  const plan = known ?? makePlan(rate, params);
+  const plan = known ?? fbankPlan(rate, params);
   plans.set(params, plan);
   return plan;
 }
@@ -101,7 +102,8 @@ function features({ samples, rate }: WaveformSample, params: FbankParams): Sampl
   return { kind: 'features', steps, values };
 }
 
-function makePlan(rate: number, { mels, frame, shift, low, high, window, snip_edges }: FbankParams): Plan {
+/** @throws UserError SP725 the filters do not fit the rate. */
+export function fbankPlan(rate: number, { mels, frame, shift, low, high, window, snip_edges }: FbankParams): FbankPlan {
   const top = high ?? rate / 2;
   if (low >= top || top > rate / 2) {
     const message = `fbank's filters from ${low} Hz to ${top} Hz do not fit recordings at ${rate} Hz; they must lie between 0 and ${rate / 2} Hz`;

@@ -1,7 +1,7 @@
 import { defineTransform, type FeaturesSample } from '../definition.ts';
 
 /** Added to variances, so that a constant feature becomes zero. */
-const EPSILON = 1e-5;
+export const EPSILON = 1e-5;
 
 /**
  * Mean 0 and variance 1 of each feature, over the whole sample, or over the steps up to the current one (causal, for

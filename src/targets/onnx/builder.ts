@@ -1,4 +1,12 @@
-import { type AttributeValue, attribute, floatTensor, int64Tensor, type Node, type Tensor } from './proto.ts';
+import {
+  type AttributeValue,
+  attribute,
+  doubleTensor,
+  floatTensor,
+  int64Tensor,
+  type Node,
+  type Tensor,
+} from './proto.ts';
 
 /** The name of a tensor in the ONNX graph. */
 export type Value = string;
@@ -58,6 +66,13 @@ export class GraphBuilder {
     return name;
   }
 
+  /** A float64 tensor, for what float32 is too coarse for. */
+  double(wish: string, dims: readonly number[], values: Float64Array): Value {
+    const name = this.name(wish);
+    this.initializers.push(doubleTensor(name, dims, values));
+    return name;
+  }
+
   /** A scalar float32 constant, shared between its uses. */
   scalar(value: number): Value {
     const number = Math.fround(value);
@@ -71,6 +86,23 @@ export class GraphBuilder {
       this.initializers.push(int64Tensor(name, [values.length], values));
       return name;
     });
+  }
+
+  /** A scalar int64 constant, shared between its uses. */
+  index(value: number): Value {
+    return this.shared(`n:${value}`, () => {
+      const name = this.name(`const_${value}n`);
+      this.initializers.push(int64Tensor(name, [], [value]));
+      return name;
+    });
+  }
+
+  /** 0, 1, ... as a vector of int64, as many as `count` (one number, [1] or a scalar) says. */
+  range(count: Value, wish: string): Value {
+    const [start, end, stride] = [this.ints([0]), count, this.ints([1])].map((v) =>
+      this.op('Squeeze', [v], `${wish}_bound`),
+    );
+    return this.op('Range', [start, end, stride], wish);
   }
 
   private shared(key: string, make: () => Value): Value {

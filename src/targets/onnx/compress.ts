@@ -23,7 +23,9 @@ export function compressWeights(model: Model, type: WeightType): Model {
   const factors = new Set(productsOf(graph.node).map((node) => node.input[1]));
   const nodes: Node[] = [];
   const initializer = graph.initializer.flatMap((tensor) => {
-    if (!factors.has(tensor.name) || tensor.dims.length !== 2) return [tensor];
+    // The front end's filters are float64, and no weights.
+    const isWeight = tensor.dims.length === 2 && tensor.dataType === dataTypes.float32;
+    if (!factors.has(tensor.name) || !isWeight) return [tensor];
     const { tensors, node } = type === 'int8' ? toInt8(tensor) : toFloat16(tensor);
     nodes.push(node);
     return tensors;

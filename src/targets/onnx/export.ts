@@ -4,67 +4,71 @@ import type { Tensors } from '../target.ts';
 import { GraphBuilder } from './builder.ts';
 import { compressWeights, type WeightType } from './compress.ts';
 import { modelInputs, modelOutputs } from './interface.ts';
+import { formatVersion, metadataKeys } from './metadata.ts';
 import { emitNodes } from './nodes.ts';
 import { ModelParameters } from './parameters.ts';
 import { encodeModel } from './proto.ts';
-import { requireCausal, type Segmentation } from './stream.ts';
+import { type FrontEnd, frontEndOf, requireCausalFrontEnd } from './sound/frontEnd.ts';
+import { requireCausal, requireSilence, type Segmentation } from './stream.ts';
 
 const irVersion = 8;
 const opset = 17;
-/** Of the model's interface: names and shapes of inputs and outputs, metadata keys. */
-export const formatVersion = 1;
-
-export const metadataKeys = {
-  format: 'sparchc.format',
-  version: 'sparchc.version',
-  specSha256: 'sparchc.spec_sha256',
-  classes: 'sparchc.classes',
-  /** JSON: [{type, params}], SI units. */
-  preprocessing: 'sparchc.preprocessing',
-  /** JSON: [{layer, features, spiking}], those with a `rate.LAYER` output. */
-  layers: 'sparchc.layers',
-  /** Which output the cross-entropy is computed from: `scores`, or `output` at every time step. */
-  loss: 'sparchc.loss',
-  /** `sequence` or `step`: whole sequences, or chunks of a stream. */
-  mode: 'sparchc.mode',
-  /** JSON: the `Segmentation` of a stream. */
-  segmentation: 'sparchc.segmentation',
-  /** How the weights are stored: `float32`, `float16` or `int8`. */
-  weights: 'sparchc.weights',
-} as const;
+/** Where a model comes from and what its data was; what is not known is null. */
+export interface ModelMetadata {
+  /** The version of sparchc. */
+  readonly version: string;
+  readonly spec: string;
+  readonly specSha256: string;
+  readonly license: string | null;
+  readonly classNames: readonly string[] | null;
+  /** Of the recordings that the network was trained on, after resampling. */
+  readonly sampleRate: number | null;
+  /** Recordings were read as if they had that rate. */
+  readonly assumeRate: boolean;
+  readonly stepSeconds: number | null;
+  /** What turns a recorded sample into features: the transforms of the spec, in order. */
+  readonly preprocessing: readonly Call[];
+  /** The same as text. */
+  readonly pipeline: string;
+}
 
 export interface ExportOptions {
   /** Fold batchnorm into weights and compute constants (clamped parameters) here; otherwise they stay operators. */
   readonly fold: boolean;
   /** Makes it a model of a stream, fed chunk by chunk; without it, one of whole sequences. */
   readonly segmentation?: Segmentation;
+  /** What `x` is: the features that the network takes (by default), or sound, which becomes features in the graph. */
+  readonly input?: 'features' | 'waveform';
+  /** Adds each layer's output at every step (`activity.LAYER`) to the outputs. */
+  readonly record?: boolean;
   /** How the weights are stored, float32 by default; the others need `fold`. */
   readonly weights?: WeightType;
-  readonly metadata: {
-    /** The version of sparchc. */
-    readonly version: string;
-    readonly specSha256: string;
-    /** What turns a recorded sample into `x`: the transforms of the spec, in order. */
-    readonly preprocessing: readonly Call[];
-  };
+  readonly metadata: ModelMetadata;
 }
 
 /**
  * The trained network in evaluation mode as an ONNX model (standard operators of opset 17 only) of whole sequences or,
  * with a segmentation, of a stream. `docs/deploy.md` lists the inputs and outputs of both.
  *
- * Throws UserError SP620 where `parameters` do not fit the graph, SP626 where a stream cannot be run through it.
+ * Throws UserError SP620 where `parameters` do not fit the graph, SP626 where a stream cannot be run through it, SP630
+ * where it cannot take sound.
  */
 export function exportOnnx(graph: Graph, parameters: Tensors, options: ExportOptions): Uint8Array {
-  const { fold, segmentation = null, weights = 'float32' } = options;
+  const { fold, segmentation = null, record = false, weights = 'float32' } = options;
   if (!fold && weights !== 'float32') throw new Error('only folded weights can be compressed');
-  if (segmentation) requireCausal(graph, options.metadata.preprocessing);
+  const frontEnd = soundFrontEnd(options);
+  if (segmentation) {
+    requireCausal(graph, options.metadata.preprocessing);
+    requireSilence(segmentation, options.metadata.preprocessing, options.input ?? 'features');
+  }
+  if (segmentation && frontEnd) requireCausalFrontEnd(frontEnd);
   const builder = new GraphBuilder();
   const model = new ModelParameters(builder, graph, parameters);
-  const inputs = modelInputs(graph, model, segmentation);
-  const outputs = modelOutputs(graph, model, segmentation);
+  const shape = { segmentation, frontEnd, record };
+  const inputs = modelInputs(graph, model, shape);
+  const outputs = modelOutputs(graph, model, shape);
   for (const { info } of [...inputs, ...outputs]) builder.name(info.name);
-  const emitted = emitNodes(builder, graph, model, fold, segmentation);
+  const emitted = emitNodes(builder, graph, model, { fold, segmentation, frontEnd });
   for (const { info, emit } of outputs) builder.node('Identity', [emit(builder, emitted)], [info.name]);
   const exported = {
     irVersion,
@@ -72,7 +76,7 @@ export function exportOnnx(graph: Graph, parameters: Tensors, options: ExportOpt
     producerVersion: options.metadata.version,
     docString: graph.name,
     opsetImport: [{ domain: '', version: opset }],
-    metadataProps: Object.entries(metadata(graph, options)).map(([key, value]) => ({ key, value })),
+    metadataProps: Object.entries(metadataOf(graph, options, frontEnd)).map(([key, value]) => ({ key, value })),
     graph: {
       name: graph.name,
       node: builder.nodes,
@@ -84,16 +88,31 @@ export function exportOnnx(graph: Graph, parameters: Tensors, options: ExportOpt
   return encodeModel(compressWeights(exported, weights));
 }
 
-function metadata(
+function soundFrontEnd({ input = 'features', metadata }: ExportOptions): FrontEnd | null {
+  return input === 'waveform' ? frontEndOf(metadata.preprocessing, metadata.sampleRate) : null;
+}
+
+function metadataOf(
   graph: Graph,
   { metadata, segmentation, weights = 'float32' }: ExportOptions,
+  frontEnd: FrontEnd | null,
 ): Record<string, string> {
+  const { license, classNames, sampleRate, assumeRate, stepSeconds, preprocessing } = metadata;
+  const outside = frontEnd ? preprocessing.filter(({ type }) => type === 'resample') : preprocessing;
   return {
     [metadataKeys.format]: `${formatVersion}`,
     [metadataKeys.version]: metadata.version,
+    [metadataKeys.spec]: metadata.spec,
     [metadataKeys.specSha256]: metadata.specSha256,
-    [metadataKeys.preprocessing]: JSON.stringify(metadata.preprocessing),
+    ...(license !== null && { [metadataKeys.license]: license }),
     [metadataKeys.classes]: `${graph.classes}`,
+    ...(classNames !== null && { [metadataKeys.classNames]: JSON.stringify(classNames) }),
+    [metadataKeys.input]: frontEnd ? 'waveform' : 'features',
+    ...(sampleRate !== null && { [metadataKeys.sampleRate]: `${sampleRate}` }),
+    ...(assumeRate && { [metadataKeys.assumeRate]: 'true' }),
+    ...(stepSeconds !== null && { [metadataKeys.stepSeconds]: `${stepSeconds}` }),
+    [metadataKeys.preprocessing]: JSON.stringify(outside),
+    [metadataKeys.pipeline]: metadata.pipeline,
     [metadataKeys.layers]: JSON.stringify(
       graph.layers.map(({ layer, features, spiking }) => ({ layer, features, spiking })),
     ),

@@ -1,29 +1,9 @@
 import { readFile } from 'node:fs/promises';
 import { env, InferenceSession, Tensor } from 'onnxruntime-node';
-import type { Call } from '../../data/config.ts';
 import { UserError } from '../../diagnostics/diagnostic.ts';
-import { formatVersion, metadataKeys } from './export.ts';
+import { type Mode, type OnnxModelInfo, readInfo } from './info.ts';
 import { rateOutput } from './interface.ts';
-import {
-  decodeModel,
-  encodeModel,
-  type Model,
-  type Tensor as TensorProto,
-  tensorValues,
-  toNumber,
-  type ValueInfo,
-} from './proto.ts';
-
-export interface OnnxModelInfo {
-  /** The version of sparchc that wrote the file. */
-  readonly version: string;
-  readonly specSha256: string;
-  /** What turns a recorded sample into `x`, in order. */
-  readonly preprocessing: readonly Call[];
-  readonly features: number;
-  readonly classes: number;
-  readonly layers: readonly { readonly layer: string; readonly features: number; readonly spiking: boolean }[];
-}
+import { decodeModel, encodeModel, type Model, type Tensor as TensorProto, tensorValues, toNumber } from './proto.ts';
 
 export interface OnnxOptions {
   /** CPU threads; by default one per core. The results do not depend on it. */
@@ -35,8 +15,6 @@ export interface OnnxOptions {
 export const providers = ['cpu', 'webgpu', 'cuda'] as const;
 export type Provider = (typeof providers)[number];
 
-export type Mode = 'sequence' | 'step';
-
 export interface LoadedFile {
   readonly session: InferenceSession;
   readonly info: OnnxModelInfo;
@@ -44,13 +22,15 @@ export interface LoadedFile {
   readonly lossPerStep: boolean;
   /** By input name. */
   readonly defaults: ReadonlyMap<string, Tensor>;
+  /** Runs the session, for some of its outputs or all of them. Throws UserError SP622 where that fails. */
+  readonly run: (feeds: Record<string, Tensor>, outputs?: readonly string[]) => Promise<Record<string, Tensor>>;
 }
 
 /**
- * Loads a model that sparchc exported, for one mode. Throws UserError SP621 (no such file), SP622 (corrupt) or SP623
+ * Loads a model that sparchc exported, for one mode or (null) whichever it has. Throws UserError SP621 (no such file), SP622 (corrupt) or SP623
  * (foreign, or of the other mode).
  */
-export async function loadFile(path: string, mode: Mode, options: OnnxOptions): Promise<LoadedFile> {
+export async function loadFile(path: string, mode: Mode | null, options: OnnxOptions): Promise<LoadedFile> {
   return loadBytes(await read(path), path, mode, options);
 }
 
@@ -58,22 +38,27 @@ export async function loadFile(path: string, mode: Mode, options: OnnxOptions): 
 export async function loadBytes(
   bytes: Uint8Array,
   path: string,
-  mode: Mode,
+  mode: Mode | null,
   options: OnnxOptions,
 ): Promise<LoadedFile> {
   const model = decode(bytes, path);
-  const info = modelInfo(model, path);
-  requireMode(metadataOf(model).get(metadataKeys.mode), mode, path);
+  const read = readInfo(model);
+  if ('foreign' in read) throw foreign(path, read.foreign);
+  if ('corrupt' in read) throw corrupt(path, read.corrupt);
+  const { info, lossPerStep } = read;
+  requireMode(info.mode, mode, path);
   const defaults = takeDefaults(model, path);
   const session = await createSession(encodeModel(model), options, path);
   const expected = ['scores', ...info.layers.map(({ layer }) => rateOutput(layer))];
-  if (!expected.every((name) => session.outputNames.includes(name))) throw corrupt(path);
-  return { session, info, defaults, lossPerStep: metadataOf(model).get(metadataKeys.loss) === 'output' };
+  const known = new Set(['x', ...defaults.keys()]);
+  const isOurs =
+    expected.every((name) => session.outputNames.includes(name)) && session.inputNames.every((name) => known.has(name));
+  if (!isOurs) throw corrupt(path);
+  return { session, info, defaults, lossPerStep, run: runner(session, path) };
 }
 
-/** Files written before there were two modes hold whole sequences. */
-function requireMode(found: string | undefined, wanted: Mode, path: string): void {
-  if ((found ?? 'sequence') === wanted) return;
+function requireMode(found: Mode, wanted: Mode | null, path: string): void {
+  if (wanted === null || found === wanted) return;
   throw new UserError(
     'SP623',
     wanted === 'sequence'
@@ -113,32 +98,6 @@ function foreign(path: string, why: string): UserError {
   return new UserError('SP623', `"${path}" ${why}; give a model that "sparchc export RUN" wrote`);
 }
 
-function metadataOf(model: Model): ReadonlyMap<string, string> {
-  return new Map((model.metadataProps ?? []).map(({ key, value }) => [key, value]));
-}
-
-function modelInfo(model: Model, path: string): OnnxModelInfo {
-  const metadata = metadataOf(model);
-  const format = metadata.get(metadataKeys.format);
-  if (format === undefined) throw foreign(path, 'was not exported by sparchc, or is incomplete');
-  if (format !== `${formatVersion}`) {
-    throw foreign(path, `has the format ${format} of another version of sparchc and this one reads ${formatVersion}`);
-  }
-  try {
-    const x = model.graph.input.find(({ name }) => name === 'x') as ValueInfo;
-    return {
-      version: metadata.get(metadataKeys.version) as string,
-      specSha256: metadata.get(metadataKeys.specSha256) as string,
-      preprocessing: JSON.parse(metadata.get(metadataKeys.preprocessing) ?? '[]'),
-      features: toNumber(x.type.tensorType.shape.dim[2].dimValue as number),
-      classes: Number(metadata.get(metadataKeys.classes)),
-      layers: JSON.parse(metadata.get(metadataKeys.layers) as string),
-    };
-  } catch (cause) {
-    throw corrupt(path, cause);
-  }
-}
-
 /**
  * onnxruntime-node cannot feed an input that has a default (it ignores it), so defaults are taken out of the model and
  * fed like any other value.
@@ -161,6 +120,16 @@ function toRuntime(tensor: TensorProto): Tensor {
   if (values instanceof BigInt64Array) return new Tensor('int64', values, shape);
   if (values instanceof Uint8Array) return new Tensor('bool', values, shape);
   return new Tensor('float32', values, shape);
+}
+
+function runner(session: InferenceSession, path: string): LoadedFile['run'] {
+  return async (feeds, outputs = session.outputNames) => {
+    try {
+      return (await session.run(feeds, outputs)) as Record<string, Tensor>;
+    } catch (cause) {
+      throw corrupt(path, cause);
+    }
+  };
 }
 
 async function createSession(bytes: Uint8Array, options: OnnxOptions, path: string): Promise<InferenceSession> {

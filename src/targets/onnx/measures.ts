@@ -41,3 +41,10 @@ export function meanRates(perSample: Float32Array, batch: Batch): Float32Array {
 function validSteps(batch: Batch, sample: number): number {
   return batch.lengths?.[sample] ?? batch.steps;
 }
+
+/** The index of the largest score, the first of equals. */
+export function argmax(scores: Float32Array): number {
+  let best = 0;
+  for (let i = 1; i < scores.length; i++) if (scores[i] > scores[best]) best = i;
+  return best;
+}

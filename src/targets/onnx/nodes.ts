@@ -1,18 +1,30 @@
 import { type Graph, type GraphNode, type NodeId, nodeById } from '../../ir/graph.ts';
 import type { GraphBuilder, Value } from './builder.ts';
+import { emitInput } from './input.ts';
 import type { ModelParameters } from './parameters.ts';
 import { emitPopulation, finalState } from './population.ts';
-import { emitProjection } from './projection.ts';
+import { emitProjection, type Operand } from './projection.ts';
 import { emitReadout, emitStreamReadout } from './readout.ts';
-import { emitStreamAxis, type Segmentation } from './stream.ts';
-import { emitTimeAxis, type TimeAxis } from './timeAxis.ts';
+import type { FrontEnd } from './sound/frontEnd.ts';
+import type { Segmentation } from './stream.ts';
+import type { TimeAxis } from './timeAxis.ts';
 
 export interface EmittedNodes {
   readonly time: TimeAxis;
   /** Every graph node's value: [time, batch, features], or [batch, features] after pooling. */
   readonly values: ReadonlyMap<NodeId, Value>;
+  /** A sequence as an output: [time, batch, features] -> [batch, time, features]. */
+  batchMajor(sequence: Value): Value;
   /** By output name. */
   readonly finalStates: ReadonlyMap<string, Value>;
+}
+
+export interface EmitOptions {
+  readonly fold: boolean;
+  /** Null for whole sequences. */
+  readonly segmentation: Segmentation | null;
+  /** Null where `x` is features, and not sound. */
+  readonly frontEnd: FrontEnd | null;
 }
 
 /**
@@ -23,21 +35,25 @@ export function emitNodes(
   builder: GraphBuilder,
   graph: Graph,
   parameters: ModelParameters,
-  fold: boolean,
-  segmentation: Segmentation | null,
+  { fold, segmentation, frontEnd }: EmitOptions,
 ): EmittedNodes {
-  const stream = segmentation && emitStreamAxis(builder, segmentation);
-  const time = stream ? stream.time : emitTimeAxis(builder, 'x', 'lengths');
+  const input = emitInput(builder, frontEnd, segmentation);
+  const { time, stream } = input;
   const values = new Map<NodeId, Value>();
-  const finalStates = new Map<string, Value>(stream?.finalStates);
+  const finalStates = new Map<string, Value>(input.finalStates);
   const emitted = (id: NodeId) => values.get(id) as Value;
+
+  const operand = (id: NodeId): Operand => {
+    const { time: hasTime, set } = nodeById(graph, id).type;
+    return { value: emitted(id), oneRow: hasTime && set !== 'real' ? time.oneStep : null };
+  };
 
   const emit = (node: GraphNode): Value => {
     switch (node.kind) {
       case 'source':
-        return builder.op('Transpose', ['x'], 'x.time_major', { perm: [1, 0, 2] });
+        return input.values;
       case 'projection':
-        return emitProjection(builder, parameters, node, emitted(node.input), fold);
+        return emitProjection(builder, parameters, node, operand(node.input), fold);
       case 'population': {
         const inputs = node.inputs.map(emitted);
         const population = emitPopulation(builder, parameters, time, node, inputs, fold);
@@ -53,14 +69,18 @@ export function emitNodes(
       case 'readout': {
         const { features } = nodeById(graph, node.input).type;
         if (!stream) return emitReadout(builder, time, node, emitted(node.input), features);
-        const pooled = emitStreamReadout(builder, stream, node, emitted(node.input), features, segmentation);
+        const pooled = emitStreamReadout(builder, stream, node, emitted(node.input), features);
         for (const [name, value] of pooled.finalStates) finalStates.set(finalState(node.id, name), value);
         return pooled.result;
       }
     }
   };
   for (const node of graph.nodes) values.set(node.id, emit(node));
-  return { time, values, finalStates };
+  const batchMajor = (sequence: Value) => {
+    const all = builder.op('Transpose', [sequence], `${sequence}.batch_major`, { perm: [1, 0, 2] });
+    return stream ? stream.arrived(all) : all;
+  };
+  return { time, values, batchMajor, finalStates };
 }
 
 function emitMerge(builder: GraphBuilder, operation: 'add' | 'concat', inputs: readonly Value[], id: string): Value {

@@ -67,7 +67,7 @@ const ModelProto = protobuf.parse(schema).root.lookupType('onnx.ModelProto');
 /** Numbers when written; decoding gives 64-bit integers as objects. */
 export type Int64 = number | { toNumber(): number };
 
-export const dataTypes = { float32: 1, int8: 3, int64: 7, bool: 9, float16: 10 } as const;
+export const dataTypes = { float32: 1, int8: 3, int64: 7, bool: 9, float16: 10, float64: 11 } as const;
 export type DataType = keyof typeof dataTypes;
 
 export interface Tensor {
@@ -152,6 +152,10 @@ export function floatTensor(name: string, dims: readonly number[], values: Float
   return { name, dims: [...dims], dataType: dataTypes.float32, rawData: littleEndian(values) };
 }
 
+export function doubleTensor(name: string, dims: readonly number[], values: Float64Array): Tensor {
+  return { name, dims: [...dims], dataType: dataTypes.float64, rawData: littleEndian(values) };
+}
+
 export function int64Tensor(name: string, dims: readonly number[], values: readonly (number | bigint)[]): Tensor {
   return {
     name,
@@ -166,7 +170,7 @@ export function boolTensor(name: string, dims: readonly number[], values: readon
 }
 
 /** A copy: later changes of the caller's array do not reach the model. */
-function littleEndian(values: Float32Array | BigInt64Array): Uint8Array {
+function littleEndian(values: Float32Array | Float64Array | BigInt64Array): Uint8Array {
   return new Uint8Array(values.buffer, values.byteOffset, values.byteLength).slice();
 }
 

@@ -22,6 +22,7 @@ export function emitReadout(
     inputs: [input],
     initialStates: emitStart(builder, time.batch, node, features),
     valid: time.valid,
+    alone: time.alone,
     restart: null,
   });
   return time.last(output, node.id);
@@ -61,21 +62,22 @@ export function emitStreamReadout(
   node: ReadoutNode,
   input: Value,
   features: number,
-  segmentation: Segmentation,
 ): { result: Value; finalStates: ReadonlyMap<string, Value> } {
+  const { segmentation } = axis;
   if (segmentation.kind === 'window') return emitWindow(builder, axis, node, input, features, segmentation.steps);
-  const { time, restart } = axis;
+  const { time, reset } = axis;
   const step = withOutputState(node.step);
-  const shape = builder.op('Concat', [time.batch, builder.ints([features])], `${node.id}.shape`, { axis: 0 });
+  const starts = step.states.map(({ name }) => builder.scalar(startOf(node, name)));
   const { finalStates } = emitSequence(preludeScope(builder, node), {
     step,
     features,
     inputs: [input],
-    initialStates: step.states.map(({ name }) =>
-      builder.op('Expand', [stateInput(node.id, name), shape], `${node.id}.${name}.rows`),
+    initialStates: step.states.map(({ name }, i) =>
+      builder.op('Where', [reset, starts[i], stateInput(node.id, name)], `${node.id}.${name}.rows`),
     ),
     valid: time.valid,
-    restart: { mask: restart, states: step.states.map(({ name }) => builder.scalar(startOf(node, name))) },
+    alone: time.alone,
+    restart: time.restart ? { mask: time.restart, states: starts } : null,
   });
   return {
     result: finalStates[finalStates.length - 1],
@@ -86,7 +88,7 @@ export function emitStreamReadout(
 /** Runs the pool from its start over the last steps, those of earlier chunks among them. */
 function emitWindow(
   builder: GraphBuilder,
-  { time, reset }: StreamAxis,
+  { time, reset, steps: added, arrived }: StreamAxis,
   node: ReadoutNode,
   input: Value,
   features: number,
@@ -97,16 +99,13 @@ function emitWindow(
     const rows = builder.op('Concat', [time.batch, builder.ints(shape)], `${id}.${name}.shape`, { axis: 0 });
     return builder.op('Expand', [stateInput(node.id, name), rows], `${id}.${name}.rows`);
   };
-  const batchMajor = builder.op('Transpose', [input], `${id}.chunk`, { perm: [1, 0, 2] });
+  const batchMajor = arrived(builder.op('Transpose', [input], `${id}.chunk`, { perm: [1, 0, 2] }));
   const all = builder.op('Concat', [perRow(lastInputs, [steps, features]), batchMajor], `${id}.all`, { axis: 1 });
   const bounds = [[-steps], [Number.MAX_SAFE_INTEGER], [1]].map((v) => builder.ints(v));
   const kept = builder.op('Slice', [all, ...bounds], `${id}.kept`);
 
-  const resetColumn = builder.op('Unsqueeze', [reset, builder.ints([1])], `${id}.reset`);
-  const before = builder.op('Where', [resetColumn, builder.scalar(0), perRow(filledSteps, [1])], `${id}.filled_before`);
-  const chunk = builder.op('Cast', [builder.op('Shape', [input], `${id}.steps`, { start: 0, end: 1 })], `${id}.added`, {
-    to: dataTypes.float32,
-  });
+  const before = builder.op('Where', [reset, builder.scalar(0), perRow(filledSteps, [1])], `${id}.filled_before`);
+  const chunk = builder.op('Cast', [added], `${id}.added`, { to: dataTypes.float32 });
   const more = builder.op('Add', [before, chunk], `${id}.filled_more`);
   const filled = builder.op('Min', [more, builder.scalar(steps)], `${id}.filled`);
 
@@ -122,6 +121,7 @@ function emitWindow(
     inputs: [window],
     initialStates: emitStart(builder, time.batch, node, features),
     valid: builder.op('Less', [ages, filled], `${id}.within`),
+    alone: null,
     restart: null,
   });
   const newest = builder.op('Squeeze', [builder.ints([-1])], 'newest');

@@ -2,8 +2,9 @@ import { type InferenceSession, Tensor } from 'onnxruntime-node';
 import { type Batch, toDense } from '../../data/batch.ts';
 import { UserError } from '../../diagnostics/diagnostic.ts';
 import type { Tensors } from '../target.ts';
+import type { OnnxModelInfo } from './info.ts';
 import { rateOutput } from './interface.ts';
-import { type LoadedFile, loadBytes, loadFile, type OnnxModelInfo, type OnnxOptions } from './load.ts';
+import { type LoadedFile, loadBytes, loadFile, type OnnxOptions } from './load.ts';
 import { batchLoss, meanRates } from './measures.ts';
 
 export interface OnnxResult {
@@ -26,27 +27,35 @@ export interface OnnxModel {
    * what is absent starts from the model's fixed state. Throws UserError SP624 where the batch does not fit the model.
    */
   evaluate(batch: Batch, initialStates?: Tensors): Promise<OnnxResult>;
+  /** The scores of one recording at the model's rate; for models that take sound. */
+  classifySound(samples: Float32Array): Promise<Float32Array>;
   dispose(): Promise<void>;
 }
 
 /** Loads a model of whole sequences. Throws UserError SP621 (no such file), SP622 (corrupt) or SP623 (foreign). */
 export async function openOnnx(path: string, options: OnnxOptions = {}): Promise<OnnxModel> {
-  return new LoadedModel(await loadFile(path, 'sequence', options));
+  return sequenceModel(await loadFile(path, 'sequence', options));
 }
 
 /** The same for a model in memory; `name` is for messages. */
 export async function openOnnxBytes(bytes: Uint8Array, name: string, options: OnnxOptions = {}): Promise<OnnxModel> {
-  return new LoadedModel(await loadBytes(bytes, name, 'sequence', options));
+  return sequenceModel(await loadBytes(bytes, name, 'sequence', options));
+}
+
+export function sequenceModel(file: LoadedFile): OnnxModel {
+  return new LoadedModel(file);
 }
 
 class LoadedModel implements OnnxModel {
   readonly info: OnnxModelInfo;
   private readonly session: InferenceSession;
+  private readonly run: LoadedFile['run'];
   private readonly lossPerStep: boolean;
   private readonly defaults: ReadonlyMap<string, Tensor>;
 
-  constructor({ session, info, lossPerStep, defaults }: LoadedFile) {
+  constructor({ session, run, info, lossPerStep, defaults }: LoadedFile) {
     this.session = session;
+    this.run = run;
     this.info = info;
     this.lossPerStep = lossPerStep;
     this.defaults = defaults;
@@ -54,7 +63,7 @@ class LoadedModel implements OnnxModel {
 
   async evaluate(batch: Batch, initialStates: Tensors = new Map()): Promise<OnnxResult> {
     this.requireFit(batch);
-    const results = await this.session.run(this.feeds(batch, initialStates));
+    const results = await this.run(this.feeds(batch, initialStates));
     const values = (name: string) => results[name].data as Float32Array;
     const scores = values('scores');
     const output = 'output' in results ? values('output') : undefined;
@@ -69,12 +78,22 @@ class LoadedModel implements OnnxModel {
     };
   }
 
+  async classifySound(samples: Float32Array): Promise<Float32Array> {
+    const x = new Tensor('float32', samples, [1, samples.length]);
+    const { scores } = await this.run({ ...Object.fromEntries(this.defaults), x }, ['scores']);
+    return scores.data as Float32Array;
+  }
+
   dispose(): Promise<void> {
     return this.session.release();
   }
 
   private requireFit(batch: Batch): void {
-    const { features, classes } = this.info;
+    const { features, classes, input } = this.info;
+    if (input === 'waveform') {
+      const message = 'the model takes sound, and this gives it features; export it again without --input waveform';
+      throw new UserError('SP624', message, { exitCode: 2 });
+    }
     if (batch.features !== features) {
       const message = `the model takes ${features} features per time step but the data has ${batch.features}; use the data it was trained on`;
       throw new UserError('SP624', message);

@@ -1,22 +1,32 @@
 import { type InferenceSession, Tensor } from 'onnxruntime-node';
 import { UserError } from '../../diagnostics/diagnostic.ts';
 import type { Tensors } from '../target.ts';
-import { rateOutput } from './interface.ts';
-import { type LoadedFile, loadFile, type OnnxModelInfo, type OnnxOptions } from './load.ts';
+import type { OnnxModelInfo } from './info.ts';
+import { activityOutput, rateOutput } from './interface.ts';
+import { type LoadedFile, loadFile, type OnnxOptions } from './load.ts';
+import { silentSteps } from './stream.ts';
 
 export interface StreamResult {
   /** Of the steps gathered so far, [batch, classes]. */
   readonly scores: Float32Array;
   /** Mean activity over the chunk's steps that count, by layer, [batch, features]. */
   readonly firingRates: Tensors;
+  /** Time steps of the chunk; of sound, the frames that it completed. */
+  readonly steps: number;
   /** [batch, time, features], where the model gives a sequence. */
   readonly output?: Float32Array;
+  /** What the network saw of the sound, [batch, time, features]. */
+  readonly features?: Float32Array;
+  /** Of models with a silence gate: steps without an event in a row so far, [batch]; where they close it, all of them. */
+  readonly silentSteps?: Float32Array;
+  /** Of models exported with `--record`: each layer's output, [batch, time, features], by layer. */
+  readonly activity: Tensors;
 }
 
 export interface OnnxStream {
   readonly info: OnnxModelInfo;
   /**
-   * Feeds the next time steps of every row: `x` is [batch, time, features] row-major. The states go on from those of the
+   * Feeds the next time steps of every row: `x` is [batch, time, features] row-major, or [batch, samples] of sound. The states go on from those of the
    * last call, or start afresh in the first one, in the rows where `reset` is true, after `restart` and where the batch has
    * another size. Throws UserError SP624 where `x` is not of that size.
    */
@@ -28,44 +38,66 @@ export interface OnnxStream {
 
 /** Loads a model that was exported with `--mode step`. Throws UserError SP621, SP622 or SP623. */
 export async function openOnnxStream(path: string, options: OnnxOptions = {}): Promise<OnnxStream> {
-  return new LoadedStream(await loadFile(path, 'step', options));
+  return streamModel(await loadFile(path, 'step', options));
+}
+
+export function streamModel(file: LoadedFile): OnnxStream {
+  return new LoadedStream(file);
 }
 
 class LoadedStream implements OnnxStream {
   readonly info: OnnxModelInfo;
   private readonly session: InferenceSession;
+  private readonly run: LoadedFile['run'];
   private readonly defaults: Record<string, Tensor>;
   private states: Record<string, Tensor> = {};
   private rows = 0;
 
-  constructor({ session, info, defaults }: LoadedFile) {
+  constructor({ session, run, info, defaults }: LoadedFile) {
     this.session = session;
+    this.run = run;
     this.info = info;
     this.defaults = Object.fromEntries(defaults);
   }
 
   async feed(x: Float32Array, batch = 1, reset?: readonly boolean[]): Promise<StreamResult> {
-    const { features, layers } = this.info;
-    const steps = x.length / (batch * features);
-    if (!Number.isInteger(steps) || steps < 1) {
-      const message = `a chunk has ${x.length} numbers but the model takes a multiple of ${batch} x ${features} (batch, features); give whole time steps`;
-      throw new UserError('SP624', message);
-    }
+    const { layers } = this.info;
+    const shape = this.shapeOf(x, batch);
     if (batch !== this.rows) this.restart();
     this.rows = batch;
     const chunk = {
-      x: new Tensor('float32', x, [batch, steps, features]),
+      x: new Tensor('float32', x, shape),
       ...(reset && { reset: new Tensor('bool', Uint8Array.from(reset, Number), [batch]) }),
     };
-    const results = await this.session.run({ ...this.defaults, ...this.states, ...chunk });
+    const results = await this.run({ ...this.defaults, ...this.states, ...chunk });
     const finals = this.session.outputNames.filter((name) => name.startsWith('final.'));
     this.states = Object.fromEntries(finals.map((name) => [name.replace('final.', 'state.'), results[name] as Tensor]));
     const values = (name: string) => results[name].data as Float32Array;
     return {
       scores: values('scores'),
       firingRates: new Map(layers.map(({ layer }) => [layer, values(rateOutput(layer))])),
+      activity: new Map(
+        layers
+          .map(({ layer }) => [layer, activityOutput(layer)])
+          .flatMap(([layer, name]) => (name in results ? [[layer, values(name)]] : [])),
+      ),
+      steps: shape.length === 3 ? shape[1] : results.features.dims[1],
       ...('output' in results && { output: values('output') }),
+      ...(`final.${silentSteps}` in results && { silentSteps: values(`final.${silentSteps}`) }),
+      ...('features' in results && { features: values('features') }),
     };
+  }
+
+  private shapeOf(x: Float32Array, batch: number): number[] {
+    const { features, input } = this.info;
+    const unit = input === 'waveform' ? 1 : features;
+    const count = x.length / (batch * unit);
+    if (Number.isInteger(count) && count >= 1) return input === 'waveform' ? [batch, count] : [batch, count, features];
+    const message =
+      input === 'waveform'
+        ? `a chunk has ${x.length} samples but the model takes a multiple of ${batch} (batch); give each row as many samples`
+        : `a chunk has ${x.length} numbers but the model takes a multiple of ${batch} x ${features} (batch, features); give whole time steps`;
+    throw new UserError('SP624', message);
   }
 
   restart(): void {

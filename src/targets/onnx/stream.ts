@@ -13,9 +13,10 @@ export type Segmentation =
   | { readonly kind: 'window'; readonly steps: number }
   /**
    * The current utterance. After `steps` steps without any event in a row the model stands still (states and scores stay
-   * as they are) until the next event, with which it starts afresh.
+   * as they are) until the next event, with which it starts afresh. A step is an event where a feature is above
+   * `threshold` (log-mel energies, before they are normalized), or, without a threshold, where one is not 0 (spikes).
    */
-  | { readonly kind: 'silence'; readonly steps: number };
+  | { readonly kind: 'silence'; readonly steps: number; readonly threshold?: number };
 
 /** The state of the silence gate, [batch, 1]: steps without an event in a row so far, at most those that close it. */
 export const silentSteps = 'silent-steps';
@@ -39,45 +40,105 @@ export function requireCausal(graph: Graph, preprocessing: readonly Call[]): voi
   }
 }
 
+/**
+ * Throws UserError SP627 where the silence gate would never close, or its threshold is about features that `x` is not.
+ */
+export function requireSilence(
+  segmentation: Segmentation,
+  preprocessing: readonly Call[],
+  input: 'features' | 'waveform',
+): void {
+  if (segmentation.kind !== 'silence' || !preprocessing.some(({ type }) => type === 'fbank')) return;
+  if (segmentation.threshold === undefined) {
+    throw new UserError(
+      'SP627',
+      'log-mel energies are never 0, so the silence gate needs to know which ones are silence; add --threshold, such as --threshold -5',
+      { exitCode: 2 },
+    );
+  }
+  if (input === 'features' && preprocessing.some(({ type }) => type === 'normalize')) {
+    throw new UserError(
+      'SP627',
+      'the features are normalized, which leaves no level that would be silence; export with --input waveform, whose gate looks at them before',
+      { exitCode: 2 },
+    );
+  }
+}
+
 export interface StreamAxis {
+  readonly segmentation: Segmentation;
   readonly time: TimeAxis;
-  /** [time, batch, 1] of bool: `time.restart`, which streams always have. */
-  readonly restart: Value;
-  /** [batch] of bool: rows that start afresh before the chunk. */
+  /** The steps of the chunk, [1] of int64. */
+  readonly steps: Value;
+  /** Cuts a sequence [batch, time, features] to the steps of the chunk. */
+  arrived(sequence: Value): Value;
+  /** [batch, 1] of bool: `time.reset`, which streams always have. */
   readonly reset: Value;
   /** By output name. */
   readonly finalStates: ReadonlyMap<string, Value>;
 }
 
-/** The time axis of a chunk of a stream: every step counts, but for those that the silence gate holds back. */
-export function emitStreamAxis(builder: GraphBuilder, segmentation: Segmentation): StreamAxis {
-  const steps = builder.op('Shape', ['x'], 'chunk_steps', { start: 1, end: 2 });
-  const whole = emitTimeAxis(builder, 'x', steps);
-  const reset = builder.op('Expand', ['reset', whole.batch], 'reset_rows');
-  const resetColumn = builder.op('Unsqueeze', [reset, builder.ints([1])], 'reset_column');
-  const first = builder.op('Unsqueeze', [emitFirstStep(builder, steps), builder.ints([1, 2])], 'first_step_column');
-  const resetNow = builder.op('And', [first, resetColumn], 'reset_now');
-  if (segmentation.kind !== 'silence') {
-    return { time: { ...whole, restart: resetNow }, restart: resetNow, reset, finalStates: new Map() };
-  }
-  const gate = emitSilenceGate(builder, resetColumn, segmentation.steps);
-  const restart = builder.op('Or', [resetNow, gate.opens], 'restart');
-  const time: TimeAxis = {
-    ...whole,
-    valid: gate.open,
-    restart,
-    mean: (sequence, wish) => emitMeanOfOpen(builder, gate.open, sequence, wish),
-  };
-  return { time, restart, reset, finalStates: new Map([[`final.${silentSteps}`, gate.silent]]) };
+/** A chunk of features. */
+export interface Chunk {
+  /** [batch, time, features] */
+  readonly values: Value;
+  /** How many of the time steps there really are, [1] of int64, where that may be none of the one; null: all of them. */
+  readonly steps: Value | null;
 }
 
-/** [time] of bool, true at the first step alone. */
-function emitFirstStep(builder: GraphBuilder, steps: Value): Value {
-  const zero = builder.op('Squeeze', [builder.ints([0])], 'first_index');
-  const one = builder.op('Squeeze', [builder.ints([1])], 'index_stride');
-  const end = builder.op('Squeeze', [steps], 'chunk_end');
-  const indices = builder.op('Range', [zero, end, one], 'chunk_indices');
-  return builder.op('Equal', [indices, builder.ints([0])], 'first_step');
+/** The time axis of a chunk of a stream: every step counts, but for those that the silence gate holds back. */
+export function emitStreamAxis(builder: GraphBuilder, segmentation: Segmentation, chunk: Chunk): StreamAxis {
+  const time = builder.op('Shape', [chunk.values], 'chunk_steps', { start: 1, end: 2 });
+  const rows = emitTimeAxis(builder, chunk.values, time);
+  const some = chunk.steps && builder.op('Greater', [chunk.steps, builder.ints([0])], 'chunk_has_steps');
+  const reset = builder.op(
+    'Unsqueeze',
+    [builder.op('Expand', ['reset', rows.batch], 'reset_rows'), builder.ints([1])],
+    'reset_column',
+  );
+  const whole = { ...rows, oneStep: emitOneStep(builder, chunk.values), reset };
+  const common = {
+    segmentation,
+    reset,
+    steps: chunk.steps ?? time,
+    arrived: (sequence: Value) => (chunk.steps ? emitFirst(builder, sequence, chunk.steps) : sequence),
+  };
+  if (segmentation.kind !== 'silence') {
+    return { ...common, time: some ? emitOnly(builder, whole, some, whole.alone) : whole, finalStates: new Map() };
+  }
+  const gate = emitSilenceGate(builder, chunk.values, reset, some, segmentation);
+  return {
+    ...common,
+    time: emitOnly(builder, { ...whole, restart: gate.opens }, gate.open, null),
+    finalStates: new Map([[`final.${silentSteps}`, gate.silent]]),
+  };
+}
+
+/**
+ * The time axis with those steps only that `counts`, which broadcasts to [time, batch, 1], says; `alone` where one row of
+ * which every step counts is a case of its own (`counts` is one bool then).
+ */
+function emitOnly(builder: GraphBuilder, time: TimeAxis, counts: Value, alone: Value | null): TimeAxis {
+  const valid = builder.op('And', [time.valid, counts], 'valid_of_chunk');
+  return {
+    ...time,
+    valid,
+    alone: alone && builder.op('And', [alone, counts], 'alone_in_chunk'),
+    mean: (sequence, wish) => emitMeanOf(builder, valid, sequence, wish),
+  };
+}
+
+/** Whether a chunk is one step of one row. */
+function emitOneStep(builder: GraphBuilder, values: Value): Value {
+  const extent = builder.op('Shape', [values], 'chunk_extent', { start: 0, end: 2 });
+  const longest = builder.op('ReduceMax', [extent], 'chunk_longest', { axes: [0], keepdims: 1 });
+  return builder.op('Equal', [longest, builder.ints([1])], 'one_step');
+}
+
+/** [batch, time, features] -> [batch, steps, features] */
+function emitFirst(builder: GraphBuilder, sequence: Value, steps: Value): Value {
+  const [zero, axis] = [[0], [1]].map((v) => builder.ints(v));
+  return builder.op('Slice', [sequence, zero, steps, axis], `${sequence}.arrived`);
 }
 
 interface SilenceGate {
@@ -89,14 +150,18 @@ interface SilenceGate {
   readonly silent: Value;
 }
 
-function emitSilenceGate(builder: GraphBuilder, resetColumn: Value, steps: number): SilenceGate {
-  const magnitude = builder.op(
-    'Abs',
-    [builder.op('Transpose', ['x'], 'gate_x', { perm: [1, 0, 2] })],
-    'gate_magnitude',
-  );
-  const largest = builder.op('ReduceMax', [magnitude], 'gate_largest', { axes: [-1], keepdims: 1 });
-  const event = builder.op('Greater', [largest, builder.scalar(0)], 'gate_event');
+/** `some`, [1] of bool, is false where the chunk's only step is none: then the gate stays as it is. */
+function emitSilenceGate(
+  builder: GraphBuilder,
+  chunk: Value,
+  resetColumn: Value,
+  some: Value | null,
+  { steps, threshold }: Extract<Segmentation, { kind: 'silence' }>,
+): SilenceGate {
+  const values = builder.op('Transpose', [chunk], 'gate_x', { perm: [1, 0, 2] });
+  const levels = threshold === undefined ? builder.op('Abs', [values], 'gate_magnitude') : values;
+  const largest = builder.op('ReduceMax', [levels], 'gate_largest', { axes: [-1], keepdims: 1 });
+  const event = builder.op('Greater', [largest, builder.scalar(threshold ?? 0)], 'gate_event');
   const closed = builder.scalar(steps);
   const input = `state.${silentSteps}`;
   const shape = builder.op('Shape', [resetColumn], 'gate_shape');
@@ -113,7 +178,10 @@ function emitSilenceGate(builder: GraphBuilder, resetColumn: Value, steps: numbe
   });
   const open = builder.op('Less', [after, closed], 'gate_open');
   const wasClosed = builder.op('GreaterOrEqual', [before, closed], 'gate_was_closed');
-  return { open, opens: builder.op('And', [event, wasClosed], 'gate_opens'), silent };
+  const opens = builder.op('And', [event, wasClosed], 'gate_opens');
+  if (!some) return { open, opens, silent };
+  const [openNow, opensNow] = [open, opens].map((v) => builder.op('And', [v, some], `${v}_now`));
+  return { open: openNow, opens: opensNow, silent: builder.op('Where', [some, silent, start], 'gate_kept') };
 }
 
 /** Inputs: silent steps so far, whether there is an event now. Outputs: silent steps after this one; both for all steps. */
@@ -134,8 +202,8 @@ function silenceBody(builder: GraphBuilder, steps: number) {
 }
 
 /** The mean over the steps that count, 0 where none does: [time, batch, features] -> [batch, features]. */
-function emitMeanOfOpen(builder: GraphBuilder, open: Value, sequence: Value, wish: string): Value {
-  const ones = builder.op('Cast', [open], `${wish}_ones`, { to: dataTypes.float32 });
+function emitMeanOf(builder: GraphBuilder, valid: Value, sequence: Value, wish: string): Value {
+  const ones = builder.op('Cast', [valid], `${wish}_ones`, { to: dataTypes.float32 });
   const masked = builder.op('Mul', [sequence, ones], `${wish}_masked`);
   const sum = builder.op('ReduceSum', [masked, builder.ints([0])], `${wish}_sum`, { keepdims: 0 });
   const count = builder.op('ReduceSum', [ones, builder.ints([0])], `${wish}_count`, { keepdims: 0 });

@@ -43,3 +43,21 @@ test('short signals', () => {
   expect(new Resampler(48000, 16000).resample(new Float32Array(0)).length).toBe(0);
   expect(new Resampler(48000, 16000).resample(Float32Array.of(1)).length).toBe(1);
 });
+
+test.each([
+  [48000, 16000],
+  [44100, 16000],
+  [8000, 16000],
+])('a stream in chunks, from %i to %i Hz, is what the whole is', (from, to) => {
+  const whole = sine(440, from, 5000);
+  const resampler = new Resampler(from, to);
+  const next = resampler.stream();
+  const found: number[] = [];
+  for (let start = 0, size = 1; start < whole.length; start += size, size = 1 + ((size * 7) % 600)) {
+    found.push(...next(whole.subarray(start, start + size), false));
+  }
+  found.push(...next(new Float32Array(0), true));
+  const expected = resampler.resample(whole);
+  expect(found.length).toBe(expected.length);
+  expect(found).toEqual([...expected]);
+});

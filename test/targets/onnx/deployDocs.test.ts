@@ -1,8 +1,12 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { exportOnnx, metadataKeys } from '../../../src/targets/onnx/export.ts';
+import type { Call } from '../../../src/data/config.ts';
+import { fbank } from '../../../src/data/transforms/fbank.ts';
+import { exportOnnx } from '../../../src/targets/onnx/export.ts';
+import { metadataKeys } from '../../../src/targets/onnx/metadata.ts';
 import { dataTypes, decodeModel, toNumber, type ValueInfo } from '../../../src/targets/onnx/proto.ts';
 import type { Segmentation } from '../../../src/targets/onnx/stream.ts';
+import { defaultParams } from '../../data/defaultParams.ts';
 import { type RandomNetwork, randomCase } from './networks.ts';
 import { metadata } from './support.ts';
 
@@ -44,12 +48,24 @@ const segmentations: (Segmentation | undefined)[] = [
 ];
 
 function modelsOf(streams: boolean) {
-  return ['softmax_sum', 'sequence'].flatMap((head) =>
+  const plain = ['softmax_sum', 'sequence'].flatMap((head) =>
     (streams ? segmentations : [undefined]).map((segmentation) => {
       const { graph, parameters } = randomCase({ ...network, head });
-      return decodeModel(exportOnnx(graph, parameters, { fold: true, segmentation, metadata }));
+      return decodeModel(exportOnnx(graph, parameters, { fold: true, segmentation, metadata, record: true }));
     }),
   );
+  const { graph, parameters } = randomCase(network);
+  const preprocessing: Call[] = [
+    { type: 'fbank', params: { ...defaultParams(fbank), mels: 5 } },
+    { type: 'normalize', params: { over: 'past', variance: true } },
+  ];
+  const options = {
+    fold: true,
+    input: 'waveform',
+    metadata: { ...metadata, preprocessing, classNames: ['yes', 'no', 'other'] },
+  } as const;
+  const segmentation = streams ? ({ kind: 'reset' } as const) : undefined;
+  return [...plain, decodeModel(exportOnnx(graph, parameters, { ...options, segmentation }))];
 }
 
 /** Names in the tables as patterns; those of states that sparchc adds are not also STATE. */
@@ -59,6 +75,7 @@ function matches(row: Row, { name }: ValueInfo): boolean {
     .replaceAll('.', '\\.')
     .replace('LAYER', '(?:h0|readout)')
     .replace('POOL', pools)
+    .replace('NORM', '(?:n|average|squares)')
     .replace('STATE', '[A-Za-z]+');
   return new RegExp(`^${pattern}$`).test(name) && !(row.name.includes('LAYER.STATE') && name.includes('.mean.'));
 }
@@ -66,10 +83,12 @@ function matches(row: Row, { name }: ValueInfo): boolean {
 function expectDocumented(row: Row, { name, type }: ValueInfo): void {
   const { elemType, shape } = type.tensorType;
   expect(row.type, name).toBe(Object.entries(dataTypes).find(([, code]) => code === elemType)?.[0]);
-  const documented = row.shape.slice(1, -1).split(', ');
+  const shapes = row.shape.split(' or [').map((text) => text.replace(/[[\]]/g, '').split(', '));
+  const documented = shapes.find((dims) => dims.length === shape.dim.length) ?? [];
   expect(documented.length, name).toBe(shape.dim.length);
   shape.dim.forEach(({ dimParam, dimValue }, i) => {
-    if (dimParam) expect(documented[i], name).toBe(dimParam.endsWith('batch_or_1') ? 'batch or 1' : dimParam);
+    if (dimParam)
+      expect(documented[i], name).toBe(/batch_or_1$/.test(dimParam) ? 'batch or 1' : dimParam.split('.').at(-1));
     else expect(numbers[documented[i]], `${name}: ${documented[i]}`).toContain(toNumber(dimValue as number));
   });
 }

@@ -56,10 +56,10 @@ describe('sparchc export', () => {
 
   it('writes a model of a stream on request', async () => {
     await exportRun(run.path, '--mode', 'step', '--window', '5');
-    const stream = await openOnnxStream(run.stepModel, { threads: 1 });
+    const stream = await openOnnxStream(run.exported('step', 'features'), { threads: 1 });
     const { scores } = await stream.feed(new Float32Array(20));
     expect(scores).toHaveLength(3);
-    const { metadataProps } = decodeModel(readFileSync(run.stepModel));
+    const { metadataProps } = decodeModel(readFileSync(run.exported('step', 'features')));
     expect(metadataProps).toContainEqual({ key: 'sparchc.segmentation', value: '{"kind":"window","steps":5}' });
     await stream.dispose();
   });

@@ -15,7 +15,14 @@ import type { FreeRun } from '../../support/freeRunning.ts';
 
 export const metadata: ExportOptions['metadata'] = {
   version: '0.0.0-test',
+  spec: 'sparchc: 1\n',
   specSha256: 'ab'.repeat(32),
+  license: 'CC0-1.0',
+  classNames: null,
+  sampleRate: 16_000,
+  assumeRate: true,
+  stepSeconds: 0.05,
+  pipeline: 'bin(steps=12, window=0.6s)',
   preprocessing: [{ type: 'bin', params: { steps: 12, window: 0.6 } }],
 };
 
