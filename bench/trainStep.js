@@ -1,5 +1,6 @@
 /**
- * Times one training step of sparchc's wasm target on spikes of an SHD-layout file: prints one JSON line.
+ * Times one training step of sparchc's wasm target on spikes of an SHD-layout file: prints one JSON line, with --profile
+ * (one thread) also where the time goes. `cpu_s` is the least CPU time of a step, over all threads.
  *
  *   npm run build && node bench/trainStep.js --neuron RadLIF --hidden 512 --h5 FOLDER [--threads 2] [--warm 20] [--n 5]
  */
@@ -8,6 +9,7 @@ import { parseArgs } from 'node:util';
 import { compileSource } from '../dist/compile.js';
 import { openPipeline } from '../dist/data/pipeline.js';
 import { wasmTarget } from '../dist/targets/wasm/target.js';
+import { printProfile, profileCalls } from './profile.js';
 
 const { values } = parseArgs({
   options: {
@@ -20,6 +22,7 @@ const { values } = parseArgs({
     warm: { type: 'string', default: '20' },
     n: { type: 'string', default: '5' },
     h5: { type: 'string' },
+    profile: { type: 'boolean', default: false },
   },
 });
 const number = (key) => Number(values[key]);
@@ -53,11 +56,20 @@ const step = (i) => model.trainStep(batches[i % batches.length], { epoch: 0, lea
 let result = await step(0);
 const startup = (performance.now() - started) / 1000;
 const times = [];
+const cpu = [];
+let calls = null;
 for (let i = 1; i < number('warm') + number('n'); i++) {
+  if (i === number('warm') && values.profile) calls = profileCalls();
   const before = performance.now();
+  const cpuBefore = process.cpuUsage();
   result = await step(i);
-  if (i >= number('warm')) times.push((performance.now() - before) / 1000);
+  const { user, system } = process.cpuUsage(cpuBefore);
+  if (i >= number('warm')) {
+    times.push((performance.now() - before) / 1000);
+    cpu.push((user + system) / 1e6);
+  }
 }
+if (calls) printProfile(calls, Math.min(...cpu) * 1000);
 const mean = (rates) => rates.reduce((a, b) => a + b, 0) / rates.length;
 console.log(
   JSON.stringify({
@@ -68,6 +80,7 @@ console.log(
     steps: number('steps'),
     threads: number('threads'),
     step_s: Number(median(times).toFixed(4)),
+    cpu_s: Number(Math.min(...cpu).toFixed(4)),
     startup_s: Number(startup.toFixed(3)),
     loss: Number(result.loss.toFixed(3)),
     firing_rates: [...result.firingRates.values()].slice(0, -1).map((r) => Number(mean(r).toFixed(4))),

@@ -2,10 +2,10 @@ import { stringify } from 'yaml';
 import { type Compiled, compileSource } from './compile.ts';
 import type { Batch } from './data/batch.ts';
 import { UserError } from './diagnostics/diagnostic.ts';
-import { nodeById } from './ir/graph.ts';
+import { type Graph, nodeById } from './ir/graph.ts';
 import { selectTarget } from './targets/select.ts';
 import type { CompiledModel, Tensors } from './targets/target.ts';
-import { definitionNamed, optimizers } from './train/definitions.ts';
+import { compileOptions } from './train/run.ts';
 
 /** Values with their shape [batch, time, features], row-major. */
 export interface PlainTensor {
@@ -93,12 +93,38 @@ export class Model {
     return this.compiled.parameters();
   }
 
+  /**
+   * Replaces all parameters and buffers.
+   *
+   * @throws UserError SP602 where some are missing, unknown, or of another size.
+   */
   load(parameters: Tensors): void {
+    requireParameters(this.spec.graph, parameters);
     this.compiled.load(parameters);
   }
 
   dispose(): void {
     this.compiled.dispose();
+  }
+}
+
+/** Whatever is wrong is said before anything was replaced. */
+function requireParameters(graph: Graph, parameters: Tensors): void {
+  const missing = graph.parameters.filter((p) => !parameters.has(p.key)).map((p) => `"${p.key}"`);
+  if (missing.length > 0) {
+    const more = missing.length > 3 ? ` and ${missing.length - 3} more` : '';
+    const message = `the weights lack ${missing.slice(0, 3).join(', ')}${more}; give all of them (parameters() has the model's own)`;
+    throw new UserError('SP602', message);
+  }
+  const sizes = new Map(graph.parameters.map((p) => [p.key, p.shape.reduce((product, n) => product * n, 1)]));
+  for (const [key, { length }] of parameters) {
+    const size = sizes.get(key);
+    if (length === size) continue;
+    const message =
+      size === undefined
+        ? `this model has no parameter "${key}"; load weights of the same model`
+        : `the parameter "${key}" has ${length} values; this model needs ${size} values`;
+    throw new UserError('SP602', message);
   }
 }
 
@@ -118,8 +144,6 @@ function requireLengths(lengths: readonly number[], size: number, steps: number)
 export async function buildModel(spec: string | object, options: ModelOptions = {}): Promise<Model> {
   const text = typeof spec === 'string' ? spec : stringify(spec);
   const compiled = compileSource({ name: 'spec', text, folder: options.folder ?? '.' }, { sets: options.sets });
-  const { seed, train } = compiled.experiment;
   const { target } = await selectTarget(options.target ?? 'auto');
-  const optimizer = definitionNamed(optimizers, train.optimizer.type).config(train.optimizer.params);
-  return new Model(compiled, await target.compile(compiled.graph, { seed, optimizer, clipNorm: train.clipNorm }));
+  return new Model(compiled, await target.compile(compiled.graph, compileOptions(compiled.experiment)));
 }

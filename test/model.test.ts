@@ -53,6 +53,20 @@ describe('a model called on tensors', () => {
     expect(second.output.values).toEqual(first.output.values);
   });
 
+  it('loads all weights or says which are missing, unknown or of another size, and keeps its own', async () => {
+    await withModel(spec('input |> LIF(8) |> LI(classes) |> softmax_sum'), async (m) => {
+      const own = await m.parameters();
+      const zeros = new Map([...own].map(([key, values]) => [key, new Float32Array(values.length)]));
+      const without = (key: string) => new Map([...zeros].filter(([k]) => k !== key));
+      expect(() => m.load(without('snn.0.W.weight'))).toThrow('the weights lack "snn.0.W.weight"; give all of them');
+      expect(() => m.load(new Map())).toThrow(/^the weights lack ("[^"]+", ){2}"[^"]+" and \d+ more/);
+      expect(() => m.load(new Map([...zeros, ['x', new Float32Array(1)]]))).toThrow('no parameter "x"');
+      const short = new Map([...zeros, ['snn.0.W.weight', new Float32Array(3)]]);
+      expect(() => m.load(short)).toThrow('the parameter "snn.0.W.weight" has 3 values; this model needs 24 values');
+      expect(await m.parameters()).toEqual(own);
+    });
+  });
+
   it('counts no step beyond a length', async () => {
     await withModel(spec('input |> LIF(8) |> LI(classes) |> softmax_sum'), async (m) => {
       const { output } = await m.call({ shape, values }, [5, 3]);
@@ -92,7 +106,9 @@ describe('docs/library.md', () => {
     const run = await sparchc(
       [
         'train',
-        resolve('specs/quickstart.yaml'),
+        resolve('specs/randman.yaml'),
+        '--out',
+        'runs/quickstart',
         '--target',
         'tfjs/wasm',
         '--quiet',

@@ -6,7 +6,7 @@ import { verifyAdjoint } from '../ir/verify.ts';
 import { differentiate } from '../passes/differentiate.ts';
 import { printDefinition } from '../syntax/print.ts';
 import { printKernels } from '../targets/wasm/print.ts';
-import { definitionNamed, optimizers } from '../train/definitions.ts';
+import { compileOptions } from '../train/run.ts';
 import { type SpecOptions, withSet } from './options.ts';
 
 interface EmitOptions extends SpecOptions {
@@ -58,10 +58,9 @@ const stages = {
         return headed(n, printAdjoint(adjoint));
       })
       .join('\n'),
-  kernels: ({ graph, experiment: { seed, train }, data }: Compiled) => {
-    const optimizer = definitionNamed(optimizers, train.optimizer.type).config(train.optimizer.params);
-    const size = { batch: train.batch, steps: data.steps ?? typicalSteps };
-    return printKernels(graph, { seed, optimizer, clipNorm: train.clipNorm }, size);
+  kernels: ({ graph, experiment, data }: Compiled) => {
+    const size = { batch: experiment.train.batch, steps: data.steps ?? typicalSteps };
+    return printKernels(graph, compileOptions(experiment), size);
   },
 };
 

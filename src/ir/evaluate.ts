@@ -74,15 +74,15 @@ const structural: Partial<Record<Prim, Structural>> = {
     perRow(rows, n, (r, j) => sumOver(n, (i) => m[i * n + j] * x[r * n + i])),
   zeroDiagonal: ([m], { features: n }) => m.map((v, i) => (Math.floor(i / n) === i % n ? 0 : v)),
   softmax: ([x], { rows, features: n }) => {
-    const peak = (r: number) => Math.max(...x.subarray(r * n, (r + 1) * n));
-    return perRow(
-      rows,
-      n,
-      (r, i) => Math.exp(x[r * n + i] - peak(r)) / sumOver(n, (j) => Math.exp(x[r * n + j] - peak(r))),
-    );
+    const peaks = Array.from({ length: rows }, (_, r) => Math.max(...x.subarray(r * n, (r + 1) * n)));
+    const powers = perRow(rows, n, (r, i) => Math.exp(x[r * n + i] - peaks[r]));
+    const totals = peaks.map((_, r) => sumOver(n, (j) => powers[r * n + j]));
+    return perRow(rows, n, (r, i) => powers[r * n + i] / totals[r]);
   },
-  softmaxAdjoint: ([y, g], { rows, features: n }) =>
-    perRow(rows, n, (r, i) => y[r * n + i] * (g[r * n + i] - sumOver(n, (j) => g[r * n + j] * y[r * n + j]))),
+  softmaxAdjoint: ([y, g], { rows, features: n }) => {
+    const dots = Array.from({ length: rows }, (_, r) => sumOver(n, (j) => g[r * n + j] * y[r * n + j]));
+    return perRow(rows, n, (r, i) => y[r * n + i] * (g[r * n + i] - dots[r]));
+  },
   sumFeatures: ([x]) => Float64Array.of(sumOver(x.length, (i) => x[i])),
 };
 

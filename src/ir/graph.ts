@@ -158,3 +158,10 @@ export function nodeById(graph: Graph, id: NodeId): GraphNode {
   if (!node) throw new Error(`graph "${graph.name}" has no node "${id}"`);
   return node;
 }
+
+/** The layer that a node is part of: what is no layer's goes by its own name. */
+export function layerOf(graph: Graph, node: GraphNode): string {
+  if ('layer' in node) return node.layer;
+  const weight = node.kind === 'projection' ? graph.parameters.find((p) => p.key === node.weight) : undefined;
+  return weight?.layer ?? node.id;
+}

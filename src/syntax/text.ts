@@ -41,3 +41,8 @@ export function alignScalar(value: string, source: Source, start: number, end: n
   offsets[value.length] = Math.min(at, end);
   return { text: value, source, offsetOf: (index) => offsets[index] };
 }
+
+/** The text of a quoted token. */
+export function unquote(image: string): string {
+  return image.slice(1, -1).replace(/\\(.)/g, '$1');
+}

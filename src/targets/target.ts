@@ -35,6 +35,18 @@ export interface CompileOptions {
   readonly optimizer: OptimizerConfig;
   /** Scales gradients so that their global L2 norm is at most this; null: no clipping. */
   readonly clipNorm: number | null;
+  /** Bytes that a step may take on the target "wasm"; by default what it can address and the machine has free. */
+  readonly memoryLimit?: number;
+  /** Told, in a sentence for the user, what the model does otherwise than asked for. */
+  readonly onNotice?: (sentence: string) => void;
+}
+
+/** How steps were computed, as far as the bits of weights depend on it and neither spec nor target say it. */
+export interface Execution {
+  /** Parts that a training batch was computed in for want of memory, their gradients summed; 1: whole. */
+  readonly microBatches: number;
+  /** Whether multiplications and additions were fused. */
+  readonly relaxedSimd: boolean;
 }
 
 /** Arrays by key: parameters by parameter key, initial states by buffer key, dropout masks by layer. */
@@ -81,10 +93,14 @@ export interface StepResult {
 export interface CompiledModel {
   /** What it runs on, for people: `TensorFlow 2.9.1 (CPU)`. */
   readonly backend: string;
+  /** Absent where there is nothing to say. */
+  readonly execution?: Execution;
   /** One optimiser step on a batch; any batch size and number of steps. */
   trainStep(batch: Batch, request: TrainRequest): Promise<StepResult>;
   /** Evaluation mode: running statistics, no dropout, fixed initial states; changes nothing. */
   evaluate(batch: Batch, request?: ForwardRequest): Promise<StepResult>;
+  /** The scores that `evaluate` gives and nothing else, sooner where the target has a shorter way; labels are not read. */
+  predict(batch: Batch): Promise<Float32Array>;
   /** All parameters and buffers by key. */
   parameters(): Promise<Map<string, Float32Array>>;
   load(parameters: Tensors): void;

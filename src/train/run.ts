@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { UserError } from '../diagnostics/diagnostic.ts';
 import type { Graph } from '../ir/graph.ts';
-import type { CompiledModel, Target, Tensors } from '../targets/target.ts';
+import type { CompiledModel, CompileOptions, Target, Tensors } from '../targets/target.ts';
 import { type Checkpoint, readCheckpoint, writeCheckpoint } from './checkpoint.ts';
 import type { TrainConfig } from './config.ts';
 import { definitionNamed, optimizers, schedules } from './definitions.ts';
@@ -28,6 +28,8 @@ export interface Run {
   /** Weights to start anew from, of some parameters; what is absent is drawn. */
   readonly pretrained: Tensors | null;
   readonly observer: TrainingObserver;
+  /** Told, in a sentence, what the target does otherwise than asked for. */
+  readonly onNotice?: (sentence: string) => void;
   readonly signal: AbortSignal;
   /** Turns the best weights into the bytes of `model.onnx`. */
   exportModel(weights: Checkpoint['weights']): Uint8Array;
@@ -39,7 +41,7 @@ export async function checkpointToResume(folder: RunFolder, graph: Graph): Promi
 }
 
 /**
- * Trains, tests the best checkpoint and leaves everything in the run's folder.
+ * Trains, tests the selected weights and leaves everything in the run's folder.
  * Throws what `train` throws, and UserError SP824 where the checkpoint is another target's.
  */
 export async function trainRun(run: Run): Promise<RunResult> {
@@ -48,7 +50,8 @@ export async function trainRun(run: Run): Promise<RunResult> {
   requireSameTarget(checkpoint, target);
   requireTrainable(spec.graph);
   const schedule = definitionNamed(schedules, config.schedule.type).create(config.schedule.params);
-  const model = await compileModel(target, spec.experiment, spec.graph);
+  const options = { ...compileOptions(spec.experiment), onNotice: run.onNotice };
+  const model = await target.compile(spec.graph, options);
   try {
     await folder.prepare(spec.resolvedYaml);
     if (checkpoint) restore(model, checkpoint);
@@ -59,12 +62,12 @@ export async function trainRun(run: Run): Promise<RunResult> {
     const evaluation = { model, layers: spikingLayers(spec.graph), data, observer, signal };
     const end = await train({ ...evaluation, config, schedule, store: storeIn(run, model) }, start);
 
-    const best = await readCheckpoint(folder.best, spec.graph);
-    model.load(best.weights);
+    const { weights } = await readCheckpoint(folder.best, spec.graph);
+    model.load(weights);
     const test = await evaluateSplit(evaluation, 'test');
     const result = resultOf(run, model, end, test);
     await folder.writeResult(result);
-    await folder.writeModel(run.exportModel(best.weights));
+    await folder.writeModel(run.exportModel(weights));
     return result;
   } finally {
     model.dispose();
@@ -72,7 +75,7 @@ export async function trainRun(run: Run): Promise<RunResult> {
 }
 
 /**
- * The best weights of a run, ready to evaluate; `select` gives the target, knowing the name of the one that trained
+ * The tested weights of a run, ready to evaluate; `select` gives the target, knowing the name of the one that trained
  * them. Throws what `readCheckpoint` throws.
  */
 export async function loadTrainedModel(
@@ -81,14 +84,16 @@ export async function loadTrainedModel(
   select: (trainedOn: string) => Promise<Target>,
 ): Promise<CompiledModel> {
   const { weights, info } = await readCheckpoint(folder.best, graph);
-  const model = await compileModel(await select(info.target), experiment, graph);
+  const target = await select(info.target);
+  const model = await target.compile(graph, compileOptions(experiment));
   model.load(weights);
   return model;
 }
 
-function compileModel(target: Target, { seed, train }: RunSpec['experiment'], graph: Graph): Promise<CompiledModel> {
+/** What a target needs of an experiment besides its graph. */
+export function compileOptions({ seed, train }: Omit<RunSpec['experiment'], 'name'>): CompileOptions {
   const optimizer = definitionNamed(optimizers, train.optimizer.type).config(train.optimizer.params);
-  return target.compile(graph, { seed, optimizer, clipNorm: train.clipNorm });
+  return { seed, optimizer, clipNorm: train.clipNorm };
 }
 
 function requireSameTarget(checkpoint: Checkpoint | null, target: Target): void {
@@ -123,7 +128,7 @@ function storeIn({ spec, folder, target, data: { facts } }: Run, model: Compiled
       const optimizer = await model.optimizerState();
       await writeCheckpoint(folder.last, spec.graph, { weights, optimizer, info: info(state) });
     },
-    async saveBest(state) {
+    async saveSelected(state) {
       const weights = await model.parameters();
       // Without wall times, equal runs leave equal files.
       const timeless = info({ ...state, seconds: 0 });
@@ -136,21 +141,26 @@ function storeIn({ spec, folder, target, data: { facts } }: Run, model: Compiled
 function resultOf(
   { spec, target }: Run,
   model: CompiledModel,
-  { epoch, best, seconds }: TrainingState,
+  { epoch, best, last, seconds }: TrainingState,
   test: { readonly accuracy: number; readonly loss: number },
 ): RunResult {
-  if (!best) throw new Error('a run ended without a best epoch');
+  const tested = spec.experiment.train.select === 'last' ? last : best;
+  if (!tested) throw new Error('a run ended without an epoch');
   return {
     name: spec.experiment.name,
     test_accuracy: test.accuracy,
     test_loss: test.loss,
-    valid_accuracy: best.accuracy,
-    best_epoch: best.epoch,
+    valid_accuracy: tested.accuracy,
+    best_epoch: tested.epoch,
     epochs: epoch - 1,
     parameters: trainableParameters(spec.graph),
     seconds,
     target: target.name,
     backend: model.backend,
+    ...(model.execution && {
+      micro_batches: model.execution.microBatches,
+      relaxed_simd: model.execution.relaxedSimd,
+    }),
     seed: spec.experiment.seed,
     spec_sha256: spec.specSha256,
     versions: versions(),

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { UserError } from '../diagnostics/diagnostic.ts';
 import { writeError, writeFileAtomically } from './atomicFile.ts';
 import type { EpochMetrics } from './loop.ts';
+import { lockRun } from './runLock.ts';
 
 /** Everything a run leaves behind: spec, metrics, checkpoints, result and exported model. */
 export class RunFolder {
@@ -20,6 +21,7 @@ export class RunFolder {
     return join(this.path, 'checkpoints', 'last.safetensors');
   }
 
+  /** The weights that were tested: of the best epoch, or with `train.select: last` of the last one. */
   get best(): string {
     return join(this.path, 'checkpoints', 'best.safetensors');
   }
@@ -50,6 +52,11 @@ export class RunFolder {
       if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
       throw new UserError('SP820', `"${this.path}" is not a folder that can be read`, { exitCode: 2, cause: error });
     }
+  }
+
+  /** Keeps other processes from training here, until what it returns is called; throws what `lockRun` throws. */
+  lock(): Promise<() => Promise<void>> {
+    return lockRun(this.path);
   }
 
   /** Makes the folder where it is missing and saves the resolved spec. Throws UserError SP811 where that fails. */
@@ -103,6 +110,7 @@ export interface RunResult {
   readonly name: string;
   readonly test_accuracy: number;
   readonly test_loss: number;
+  /** Of the weights that were tested, those of `best_epoch`. */
   readonly valid_accuracy: number;
   readonly best_epoch: number;
   /** Epochs trained. */
@@ -113,6 +121,10 @@ export interface RunResult {
   readonly seconds: number;
   readonly target: string;
   readonly backend: string;
+  /** Parts that training batches were computed in for want of memory; 1: none. Of the target "wasm". */
+  readonly micro_batches?: number;
+  /** Whether multiplications and additions were fused. Of the target "wasm". */
+  readonly relaxed_simd?: boolean;
   readonly seed: number;
   readonly spec_sha256: string;
   readonly versions: Readonly<Record<string, string>>;

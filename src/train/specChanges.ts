@@ -3,6 +3,7 @@ import { basename } from 'node:path';
 import { parse } from 'yaml';
 import { UserError } from '../diagnostics/diagnostic.ts';
 import type { RunFolder } from './runFolder.ts';
+import { lockName } from './runLock.ts';
 
 /**
  * A resumed run must be the one in the folder: of its spec, only `train.epochs` may grow and the data may have moved.
@@ -10,8 +11,8 @@ import type { RunFolder } from './runFolder.ts';
  */
 export async function requireSameRun(folder: RunFolder, resolvedYaml: string): Promise<void> {
   const entries = await folder.entries();
-  // A run killed before it had saved its spec leaves an empty folder or an unfinished file.
-  if (entries?.every((name) => name === 'spec.resolved.yaml.tmp')) return;
+  // A run killed before it had saved its spec leaves its lock or an unfinished file.
+  if (entries?.every((name) => name === 'spec.resolved.yaml.tmp' || name === lockName)) return;
   if (!entries?.includes('spec.resolved.yaml')) {
     throw new UserError('SP822', `there is no run to resume in "${folder.path}"; leave out --resume to start one`, {
       exitCode: 2,

@@ -120,6 +120,30 @@ describe('train', () => {
     expect(quiet).toEqual({ code: 0, stdout: '', stderr: '' });
   });
 
+  it('with --log writes to a file what it would show, and shows warnings and errors, too', async () => {
+    const logged = (...args: string[]) => run('train', spec, '--target', 'tfjs/cpu', '--log', 'train.log', ...args);
+    const log = () => readFileSync(join(cwd, 'train.log'), 'utf8');
+    const sets = ['--set', 'train.epochs=2', '--set', 'train.select=last', '--set', 'data.validation=test'];
+    const { code, stdout, stderr } = await logged('--out', 'logged', ...sets);
+    expect({ code, stdout }).toEqual({ code: 0, stdout: '' });
+    expect(stderr).toMatch(/^warning: validation: test selects .*\n$/);
+    expect(log()).toMatch(/^warning: validation: test[^]*training {2}tiny[^]* 2\/2 [^]*the weights of epoch 2 [^]*\n$/);
+
+    const before = log();
+    const failed = await logged('--out', 'diverged', '--set', 'train.optimizer.lr=1e30');
+    expect(failed.code).toBe(1);
+    expect(failed.stderr).toMatch(/^error SP801/);
+    expect(log().startsWith(before)).toBe(true);
+    expect(log().endsWith(failed.stderr)).toBe(true);
+
+    const unwritable = await run('train', spec, '--log', 'missing/train.log');
+    expect(unwritable).toEqual({
+      code: 2,
+      stdout: '',
+      stderr: 'error SP811: cannot write the log "missing/train.log" (ENOENT); name another file\n',
+    });
+  });
+
   it('says in one sentence that a folder cannot be written', async () => {
     const { code, stderr } = await run('train', spec, '--out', `${spec}/run`);
     expect(code).toBe(2);
@@ -180,7 +204,22 @@ describe('eval', () => {
 
   it('prints a sentence for people', async () => {
     const { stdout } = await run('eval', 'runs/tiny');
-    expect(stdout).toMatch(/^test accuracy \d+\.\d%, loss \d\.\d{4}, 30 samples\nfiring rates \S+ \d+\.\d%\n$/);
+    expect(stdout).toMatch(/^test accuracy \d+\.\d%, loss \d\.\d{4}, 30 samples\nfiring rates \S+ \d+\.\d%\n\ncost /);
+    expect(stdout).toMatch(/\nsynaptic operations, dense +1,680\n/);
+  });
+
+  it('tells what the network costs, or only what a file tells, or nothing on request', async () => {
+    const run = await evaluated('runs/tiny');
+    expect(run.cost).toMatchObject({
+      footprint_bytes: 4 * (80 + 64 + 24 + 8 * 4 + 3 + 4 * (8 + 3) + 3 * 8 + 3),
+      synaptic_operations: { dense: 10 * (10 * 8 + 8 * 8 + 8 * 3) },
+      membrane_updates: 10 * (8 + 3),
+    });
+    expect(run.cost.activation_sparsity_by_layer.radlif).toBeCloseTo(1 - run.firing_rates.radlif, 6);
+    const { cost } = await evaluated('runs/tiny/model.onnx');
+    expect(cost).toMatchObject({ connection_sparsity: null, synaptic_operations: null, membrane_updates: null });
+    expect(cost.activation_sparsity_by_layer.radlif).toBeCloseTo(run.cost.activation_sparsity_by_layer.radlif, 6);
+    expect(await evaluated('runs/tiny', '--no-cost')).not.toHaveProperty('cost');
   });
 
   it.each([
@@ -208,12 +247,28 @@ describe('check', () => {
     expect(stdout).toContain(readFileSync(join(cwd, 'runs/tiny/spec.resolved.yaml'), 'utf8').trimEnd());
     expect(stdout).toMatch(/RadLIF +batch x time x 8 +\d+\n/);
     expect(stdout).toContain('225 trainable parameters');
+    expect(stdout).toMatch(/memory of a training step on the target wasm, \d+ samples of \d+ time steps\n/);
+    expect(stdout).toMatch(/\ntotal +\d+\.\d\n$/);
+  });
+
+  it('says what a batch too large for the memory would come to', async () => {
+    const huge = ['--set', 'train.batch=1000000'];
+    const { stdout } = await run('check', spec, ...huge);
+    expect(stdout).toMatch(
+      /That is more than the \d\.\d GiB there are: training will refuse, because batchnorm .*; a batch of \d+ fits/,
+    );
+    const unnormalised = ['--set', 'model.layers.radlif.norm=none', '--set', 'model.layers.li.norm=none'];
+    const { stdout: parts } = await run('check', spec, ...huge, ...unnormalised);
+    expect(parts).toMatch(/steps will be computed in \d+ parts with summed gradients/);
   });
 
   it('with --json gives one document', async () => {
     const { stdout } = await run('check', spec, '--json');
-    const { name, parameters, layers } = JSON.parse(stdout);
+    const { name, parameters, layers, memory } = JSON.parse(stdout);
     expect({ name, parameters }).toEqual({ name: 'tiny', parameters: 225 });
+    const { kept, total, ...others } = memory.bytes;
+    const sum = [...Object.values<number>(others), ...Object.values<number>(kept)].reduce((a, b) => a + b);
+    expect(sum).toBe(total);
     expect(layers.reduce((sum: number, l: { parameters: number }) => sum + l.parameters, 0)).toBe(225);
   });
 

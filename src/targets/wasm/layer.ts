@@ -1,5 +1,6 @@
 import type { PopulationNode, ReadoutNode } from '../../ir/graph.ts';
 import type { Var } from '../../ir/step.ts';
+import { gateBytes, scratchBytes } from './kernels/dots.ts';
 import { uniformKernel } from './kernels/draws.ts';
 import { copyKernel, gradientKernel, layerSumsKernel } from './kernels/gradients.ts';
 import { arrayBytes, matrixRows, padded, panelsOf } from './layout.ts';
@@ -9,7 +10,7 @@ import { ownOutput } from './neuron/forward.ts';
 import type { NeuronKernels } from './neuron/neuron.ts';
 import { type OnceStage, onceStages } from './neuron/once.ts';
 import { stateOf } from './neuron/plan.ts';
-import type { Argument, Buffer } from './program.ts';
+import type { Argument, Buffer, Call } from './program.ts';
 
 /** One direction of a layer of neurons (or a pool): its calls and what it keeps. */
 export class Layer {
@@ -80,7 +81,7 @@ export class Layer {
 
   private listGates(): Lists {
     const { network, kernels } = this;
-    const lists = network.newLists(`gates of ${this.name}`, kernels.plan.features, true);
+    const lists = network.newLists(`gates of ${this.name}`, kernels.plan.features, true, gateBytes);
     network.program.call(kernels.gate!, network.variant.shape.chunks, {
       ...this.shared,
       events: lists.events,
@@ -93,6 +94,7 @@ export class Layer {
   /** From the cotangent of the output to those of the inputs, and the chunks' sums. */
   backward(dOutput: Buffer): void {
     const { network, kernels } = this;
+    const { program } = network;
     const { adjoint, features } = kernels.plan;
     const { chunks } = network.variant.shape;
     const perSample = (what: string) => network.array(`${what} of ${this.name}`, features, false);
@@ -108,9 +110,12 @@ export class Layer {
       this.sums = network.program.buffer(`sums of ${this.name}`, adjoint.sums.length * arrayBytes(chunks, features));
       args.sums = this.sums;
     }
-    args.gates = this.gates?.spans ?? 0;
-    args.gateEvents = this.gates?.events ?? 0;
-    network.program.call(kernels.backward, chunks, args);
+    if (kernels.plan.gates.products.size > 0) {
+      args.gates = this.gates!.spans;
+      args.gateEvents = this.gates!.events;
+      args.dotScratch = program.buffer(`scratch of ${this.name}`, chunks * scratchBytes(features));
+    }
+    program.call(kernels.backward, chunks, args);
     this.inputCotangents = adjoint.inputs.map((_, i) => this.sequences[`dInput${i}`]);
   }
 
@@ -138,7 +143,8 @@ export class Layer {
         );
       });
     });
-    runOnce(network, onceStages(network.k, `adjoint_${first.kernels.name}`, adjoint.prelude, features), into, vector);
+    const stages = onceStages(network.k, `adjoint_${first.kernels.name}`, adjoint.prelude, features);
+    for (const { kernel, items, args } of onceCalls(stages, into, vector)) program.call(kernel, items, args);
     for (const { parameter, value } of adjoint.gradients) {
       const { variable } = step.parameters.find((p) => p.name === parameter)!;
       const gradient = store.gradient(node.parameters[parameter]);
@@ -199,19 +205,17 @@ function onceBuffers(
     for (const p of step.parameters) buffers.set(p.variable.id, network.store.parameter(node.parameters[p.name]));
   }
   const stages = onceStages(network.k, kernels.name, step.prelude, features);
-  runOnce(network, stages, buffers, (v) => network.program.buffer(`${v.name} of ${name}`, bytesOf(v, features)));
+  const fresh = (v: Var) => network.program.buffer(`${v.name} of ${name}`, bytesOf(v, features));
+  for (const { kernel, items, args } of onceCalls(stages, buffers, fresh))
+    network.program.constant(kernel, items, args);
   return buffers;
 }
 
-function runOnce(
-  network: Network,
-  stages: readonly OnceStage[],
-  buffers: Map<number, Buffer>,
-  fresh: (v: Var) => Buffer,
-): void {
-  for (const { kernel, items, variables } of stages) {
+/** The calls of the stages in order; variables that have no buffer yet are given a fresh one. */
+function onceCalls(stages: readonly OnceStage[], buffers: Map<number, Buffer>, fresh: (v: Var) => Buffer): Call[] {
+  return stages.map(({ kernel, items, variables }) => {
     for (const v of variables) if (!buffers.has(v.id)) buffers.set(v.id, fresh(v));
     const args = Object.fromEntries(variables.map((v) => [`v${v.id}`, buffers.get(v.id) as Buffer]));
-    network.program.call(kernel, items, args);
-  }
+    return { kernel, items, args };
+  });
 }

@@ -8,11 +8,21 @@ import { type CompiledModule, type Memory, pageBytes, webAssembly } from './weba
 /** Where programs end and everything else may start. */
 export const programEnd = 1 << 19;
 
+/** Bytes that a memory can have. */
+export const addressable = maximumPages * pageBytes;
+
+/** Bytes that WebAssembly can address, or that the machine has free where those are fewer. */
+export function memoryThere(): number {
+  return Math.min(addressable, process.availableMemory());
+}
+
 /** The shared memory, the compiled kernels and the threads that run them. */
 export class Machine {
   private readonly memory: Memory;
   private readonly runProgram: () => void;
   private threads: Threads;
+  /** The program whose constants are in memory. */
+  private resident: Program | null = null;
   private views: { readonly floats: Float32Array; readonly words: Int32Array; readonly bytes: Uint8Array };
 
   private constructor(memory: Memory, module: CompiledModule, threads: Threads) {
@@ -40,39 +50,41 @@ export class Machine {
     return this.views.bytes;
   }
 
-  /** Makes room for a program. Throws UserError SP605 where it does not fit. */
-  reserve(program: Program): void {
-    const pages = Math.ceil(program.end / pageBytes);
-    const have = this.memory.buffer.byteLength / pageBytes;
-    if (pages <= have) return;
-    const needed = `${(program.end / 2 ** 30).toFixed(1)} GiB`;
-    const tooLarge = new UserError(
-      'SP605',
-      `a batch needs ${needed} on the target "wasm", which has at most 4 GiB; make the batch smaller`,
-    );
-    if (pages > maximumPages) throw tooLarge;
-    try {
-      this.memory.grow(pages - have);
-    } catch {
-      throw new UserError(
-        'SP605',
-        `a batch needs ${needed} of memory, which this machine does not give; make the batch smaller`,
-      );
-    }
-    this.views = viewsOf(this.memory);
+  /** Where not `helped`, the calling thread does all of it: for little work, waking the others takes longer. */
+  run(program: Program, run: Run, helped: boolean): void {
+    this.write(program, program === this.resident ? program.constants : 0, run);
+    this.resident = program;
+    this.views.words[control.threads / 4] = helped ? this.threads.count : 1;
+    if (helped) this.threads.wake();
+    this.runProgram();
   }
 
-  run(program: Program, run: Run): void {
-    this.write(program, run);
-    this.threads.wake();
-    this.runProgram();
+  /** Parameters were changed from outside: constants have to be computed again. */
+  forgetConstants(): void {
+    this.resident = null;
+  }
+
+  /** Makes room for a program, whose inputs may then be written. Throws UserError SP605 where there is none. */
+  reserve(program: Program): void {
+    const missing = Math.ceil((program.end - this.memory.buffer.byteLength) / pageBytes);
+    if (missing <= 0) return;
+    try {
+      this.memory.grow(missing);
+    } catch {
+      const message = `a step needs ${gibibytes(program.end)} of memory, which this machine does not give; make the batch smaller (train.batch)`;
+      throw new UserError('SP605', message);
+    }
+    this.views = viewsOf(this.memory);
   }
 
   dispose(): void {
     this.threads.end();
   }
 
-  private write({ calls, addressOf }: Program, run: Run): void {
+  /** Writes the program's calls from the given one on. */
+  private write(program: Program, from: number, run: Run): void {
+    const { addressOf } = program;
+    const calls = program.calls.slice(from);
     const { words } = this.views;
     const wordOf = (argument: Argument) => {
       if (typeof argument === 'number') return argument;
@@ -94,6 +106,11 @@ export class Machine {
     });
     if (args > programEnd) throw new Error(`a program of ${calls.length} calls is too long`);
   }
+}
+
+/** 1.5 GiB. */
+export function gibibytes(bytes: number): string {
+  return `${(bytes / 2 ** 30).toFixed(1)} GiB`;
 }
 
 function viewsOf({ buffer }: Memory) {

@@ -6,10 +6,13 @@ export interface Buffer {
   readonly bytes: number;
   /** Where it lies for good, or null: the plan places it for as long as it is used. */
   readonly address: number | null;
+  /** The layer it serves, where there is one. */
+  readonly layer?: string;
 }
 
-/** What only the batch at hand says. */
+/** What only the step at hand says; of a step in parts, the whole of it. */
 export interface Run {
+  readonly samples: number;
   /** Valid (sample, step) pairs. */
   readonly validSteps: number;
   readonly learningRate: number;
@@ -31,13 +34,25 @@ export interface Call {
 /** Calls, in order, with the buffers they use. */
 export class ProgramBuilder {
   readonly calls: Call[] = [];
+  /** Calls before all others, if any: what they compute follows from parameters alone and is kept for the next batches. */
+  readonly constants: Call[] = [];
   /** Written by the host before the first call. */
   readonly inputs = new Set<Buffer>();
   /** Read by the host after the last call. */
   readonly outputs = new Set<Buffer>();
+  /** The layer that the next buffers serve. */
+  layer: string | undefined;
+  /** Calls before this one are the forward pass. */
+  firstBackward = Number.POSITIVE_INFINITY;
+  private readonly keepsConstants: boolean;
+
+  /** `keepsConstants`: parameters stay as they are between runs, so that what follows from them alone may, too. */
+  constructor(keepsConstants: boolean) {
+    this.keepsConstants = keepsConstants;
+  }
 
   buffer(name: string, bytes: number): Buffer {
-    return { name, bytes, address: null };
+    return { name, bytes, address: null, layer: this.layer };
   }
 
   input(name: string, bytes: number): Buffer {
@@ -52,18 +67,32 @@ export class ProgramBuilder {
   }
 
   call(kernel: Kernel, items: number, args: Readonly<Record<string, Argument>>): void {
-    for (const p of kernel.params) if (args[p] === undefined) throw new Error(`${kernel.func.name} lacks "${p}"`);
-    this.calls.push({ kernel, items, args });
+    this.calls.push(checked({ kernel, items, args }));
   }
+
+  /** A call that reads parameters and what other such calls gave, nothing else. */
+  constant(kernel: Kernel, items: number, args: Readonly<Record<string, Argument>>): void {
+    (this.keepsConstants ? this.constants : this.calls).push(checked({ kernel, items, args }));
+  }
+}
+
+function checked(call: Call): Call {
+  const missing = call.kernel.params.find((p) => call.args[p] === undefined);
+  if (missing !== undefined) throw new Error(`${call.kernel.func.name} lacks "${missing}"`);
+  return call;
 }
 
 /** Calls with every address known. */
 export interface Program {
   readonly calls: readonly (Call & { readonly barrier: boolean })[];
+  /** So many calls at the start need not run again as long as no parameter changes and no other program runs. */
+  readonly constants: number;
   readonly addressOf: (buffer: Buffer) => number;
   /** The end of what it uses. */
   readonly end: number;
   readonly buffers: readonly PlacedBuffer[];
+  /** Those that the forward pass leaves for the backward pass. */
+  readonly kept: readonly PlacedBuffer[];
 }
 
 export interface PlacedBuffer {
@@ -81,14 +110,19 @@ const alignment = 128;
  * barriers: before a call that uses a buffer that a call since the last barrier used.
  */
 export function plan(builder: ProgramBuilder, start: number): Program {
-  const { calls, stageOf, stages } = cutIntoStages(builder.calls);
+  const constants = builder.constants.length;
+  const { calls, stageOf, stages } = cutIntoStages([...builder.constants, ...builder.calls]);
   const lifetimes = new Map<Buffer, { from: number; to: number }>();
   const use = (buffer: Buffer, stage: number) => {
     const known = lifetimes.get(buffer);
     lifetimes.set(buffer, { from: Math.min(known?.from ?? stage, stage), to: Math.max(known?.to ?? stage, stage) });
   };
   calls.forEach((call, i) => {
-    for (const buffer of buffersOf(call)) if (buffer.address === null) use(buffer, stageOf[i]);
+    for (const buffer of buffersOf(call).filter(({ address }) => address === null)) {
+      use(buffer, stageOf[i]);
+      // Not even what the host writes for the next batch may lie there.
+      if (i < constants) for (const end of [-1, stages]) use(buffer, end);
+    }
   });
   for (const buffer of builder.inputs) use(buffer, -1);
   for (const buffer of builder.outputs) if (buffer.address === null) use(buffer, stages);
@@ -105,10 +139,17 @@ export function plan(builder: ProgramBuilder, start: number): Program {
   const addresses = new Map(placed.map((p) => [p.buffer, p.address]));
   return {
     calls,
+    constants,
     addressOf: (buffer) => buffer.address ?? (addresses.get(buffer) as number),
     end: Math.max(start, ...placed.map((p) => p.address + p.buffer.bytes)),
     buffers: placed,
+    kept: keptOf(placed, stageOf[builder.firstBackward - 1], stageOf[builder.firstBackward]),
   };
+}
+
+function keptOf(placed: readonly PlacedBuffer[], lastForward: number | undefined, firstBackward: number | undefined) {
+  if (lastForward === undefined || firstBackward === undefined) return [];
+  return placed.filter(({ from, to }) => from <= lastForward && to >= firstBackward);
 }
 
 function cutIntoStages(calls: readonly Call[]) {

@@ -1,13 +1,14 @@
 import type { Graph, NodeId } from '../../ir/graph.ts';
 import type { CompileOptions, OptimizerConfig } from '../target.ts';
 import { floatArgument } from './floats.ts';
+import { listSumsKernel } from './kernels/events.ts';
+import type { Kernels } from './kernels/kernel.ts';
 import { crossEntropyKernel, regularizerKernel } from './kernels/loss.ts';
 import { rowSumsKernel, totalKernel } from './kernels/norm.ts';
 import { chunksOf, clipFactorKernel, optimizerKernel, squaresKernel } from './kernels/optimizer.ts';
-import { listSumsKernel } from './kernels/products.ts';
 import { arrayBytes, padded, panelsOf } from './layout.ts';
 import type { Network } from './network.ts';
-import type { Buffer, Run } from './program.ts';
+import type { Buffer, ProgramBuilder, Run } from './program.ts';
 
 /** Addresses of the flat vectors that the optimiser works on, each of `size` numbers. */
 export interface Vectors {
@@ -73,21 +74,14 @@ function crossEntropy(network: Network, graph: Graph, differentiated: boolean): 
     losses,
     d: differentiated ? network.freshCotangent(scores) : 0,
     lengths: network.lengthsFor(time),
-    f_weight: ({ validSteps }: Run) => floatArgument(1 / (time ? validSteps : B)),
+    f_weight: ({ validSteps, samples }: Run) => floatArgument(1 / (time ? validSteps : samples)),
     ...network.rows(time),
   });
   return losses;
 }
 
-/** The way back, and the update of the parameters. */
-export function addBackward(
-  network: Network,
-  graph: Graph,
-  options: CompileOptions,
-  vectors: Vectors,
-  results: Results,
-  weighted: boolean,
-): void {
+/** The way back, to the gradients of all parameters. */
+export function addBackward(network: Network, graph: Graph, results: Results, weighted: boolean): void {
   const { program, variant } = network;
   if (weighted) {
     const { features, time } = { features: network.featuresOf(graph.output), time: network.timeOf(graph.output) };
@@ -97,7 +91,6 @@ export function addBackward(
   network.backward((id) => {
     if (!weighted) regularize(network, graph, id, results);
   });
-  update(network, options, vectors);
 }
 
 function regularize(network: Network, graph: Graph, id: NodeId, { rates }: Results): void {
@@ -116,7 +109,13 @@ function regularize(network: Network, graph: Graph, id: NodeId, { rates }: Resul
   });
 }
 
-function update({ program, k }: Network, { clipNorm, optimizer }: CompileOptions, vectors: Vectors): void {
+/** One step of the optimiser with the gradients in memory. */
+export function addUpdate(
+  program: ProgramBuilder,
+  k: Kernels,
+  { clipNorm, optimizer }: CompileOptions,
+  vectors: Vectors,
+): void {
   const { parameters, gradients, first, second, size } = vectors;
   if (size === 0) return;
   let clip: Buffer | number = 0;

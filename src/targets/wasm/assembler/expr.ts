@@ -169,6 +169,8 @@ export const mulF = binaryF32(0x94, '*');
 export const divF = binaryF32(0x95, '/');
 export const sqrtF = unary('f32', [0x91], 'sqrt');
 export const toFloat = unary('f32', [0xb2], 'float');
+/** The bits of a number as an integer. */
+export const bitsOf = unary('i32', [0xbc], 'bits');
 export const compareF = {
   lt: (a: Expr, b: Expr): Expr => ({
     type: 'i32',
@@ -254,6 +256,10 @@ export const v = {
   splatF32: unary('v128', simd(19), 'splat'),
   splatInt: unary('v128', simd(17), 'splat'),
   bitmask: unary('i32', simd(164), 'bitmask'),
+  /** Lanes that are all 0 or all 1, of two vectors in half as many bits. */
+  narrow32: binaryV(133, 'narrow32'),
+  narrow16: binaryV(101, 'narrow16'),
+  bitmask8: unary('i32', simd(100), 'bitmask8'),
   iadd: binaryV(174, '+'),
   isub: binaryV(177, '-'),
   ieq: binaryV(55, 'equal'),
@@ -289,6 +295,10 @@ export function blend(mask: Expr, a: Expr, b: Expr): Expr {
 
 export function lane(a: Expr, index: number): Expr {
   return { type: 'f32', code: [...a.code, ...simd(31), index], text: `${a.text}.${index}` };
+}
+
+export function laneI32(a: Expr, index: number): Expr {
+  return { type: 'i32', code: [...a.code, ...simd(27), index], text: `${a.text}.${index}` };
 }
 
 /** Lanes of a (0 to 3) and b (4 to 7) in the order given. */

@@ -1,4 +1,18 @@
-import { add, divU, type Expr, type Local, loadF32, loadI32, lt, minU, mul, remU, sum } from '../assembler/expr.ts';
+import {
+  add,
+  divU,
+  type Expr,
+  i32,
+  type Local,
+  loadF32,
+  loadI32,
+  lt,
+  minU,
+  mul,
+  remU,
+  sub,
+  sum,
+} from '../assembler/expr.ts';
 import type { Func, Parameter } from '../assembler/func.ts';
 import { Module } from '../assembler/module.ts';
 import { type Panels, panelBytes, panelsOf } from '../layout.ts';
@@ -58,7 +72,10 @@ export class Kernels {
   }
 }
 
-/** How a kernel finds the rows it works on: `B` samples of `S` rows each, steps from row `first`, `group` per chunk. */
+/**
+ * How a kernel finds the rows it works on: chunks of `group` samples (`B` in all), `S` rows per sample, steps from the
+ * `first` of them on. The rows of a chunk at one step lie side by side, those of the next step after them.
+ */
 export const rowParams = ['B', 'T', 'S', 'first', 'group'] as const;
 export type RowArgs = Args<(typeof rowParams)[number]>;
 
@@ -68,25 +85,56 @@ export function panelAndChunk(f: Func, item: Expr, { B, group }: RowArgs): { pan
   return { panel: f.let('panel', divU(item, chunks)), chunk: f.let('chunk', remU(item, chunks)) };
 }
 
-/** The samples of a chunk. */
-export function eachSample(f: Func, { B, group }: RowArgs, chunk: Expr, body: (b: Local) => void): void {
-  const b = f.let('b', mul(chunk, group));
-  const end = f.let('end', minU(f.let('last', add(b, group)), B));
-  f.while(lt(b, end), () => {
-    body(b);
-    f.set(b, add(b, 1));
+/** Row of a chunk's first sample at a step; step -1 is the row before the first. */
+export const chunkRow = ({ S, first, group }: RowArgs, chunk: Expr, t: Expr): Expr =>
+  mul(sum(mul(chunk, S), first, t), group);
+
+/** How many samples a chunk has: all but the last have `group`. */
+export function samplesOf(f: Func, { B, group }: RowArgs, chunk: Expr): Local {
+  return f.let('samples', minU(f.let('rest', sub(B, mul(chunk, group))), group));
+}
+
+/** The steps of a chunk: at each, `samples` rows from `row` on. */
+export function eachStep(
+  f: Func,
+  rows: RowArgs,
+  chunk: Expr,
+  body: (row: Local, t: Local, samples: Local) => void,
+): void {
+  const samples = samplesOf(f, rows, chunk);
+  const row = f.let('firstRow', chunkRow(rows, chunk, i32(0)));
+  const t = f.local('i32', 't');
+  f.for(t, 0, rows.T, 1, () => {
+    body(row, t, samples);
+    f.set(row, add(row, rows.group));
   });
 }
 
-/** The rows of the steps of a chunk's samples. */
-export function eachStep(f: Func, rows: RowArgs, chunk: Expr, body: (row: Local, b: Local, t: Local) => void): void {
-  eachSample(f, rows, chunk, (b) => {
-    const row = f.let('row', add(mul(b, rows.S), rows.first));
-    const t = f.local('i32', 't');
-    f.for(t, 0, rows.T, 1, () => {
+/** The rows of a chunk, step by step, each with its sample. */
+export function eachRow(f: Func, rows: RowArgs, chunk: Expr, body: (row: Local, b: Local, t: Local) => void): void {
+  const b = f.local('i32', 'b');
+  const row = f.local('i32', 'row');
+  eachStep(f, rows, chunk, (first, t, samples) => {
+    f.set(b, mul(chunk, rows.group));
+    f.set(row, first);
+    const end = f.let('endRow', add(first, samples));
+    f.while(lt(row, end), () => {
       body(row, b, t);
+      f.set(b, add(b, 1));
       f.set(row, add(row, 1));
     });
+  });
+}
+
+/** The rows of a chunk's samples at one step. */
+export function eachSample(f: Func, rows: RowArgs, chunk: Expr, t: Expr, body: (row: Local, b: Local) => void): void {
+  const b = f.let('b', mul(chunk, rows.group));
+  const row = f.let('row', chunkRow(rows, chunk, t));
+  const end = f.let('endRow', add(row, samplesOf(f, rows, chunk)));
+  f.while(lt(row, end), () => {
+    body(row, b);
+    f.set(b, add(b, 1));
+    f.set(row, add(row, 1));
   });
 }
 
@@ -101,6 +149,17 @@ export function onPanel(f: Func, features: number, panel: Expr, body: (vectors: 
       () => body(8, panelBytes),
       () => body(tail / 4, tail * 4),
     );
+}
+
+/**
+ * Work on up to 8 vectors, half of them at a time. V8 loads all that a block reads before it computes, and so would run out
+ * of registers: the halves are blocks of their own, each under a condition that always holds (`truths` are not 0).
+ */
+export function inTurns(f: Func, vectors: number, truths: readonly [Local, Local], body: (i: number) => void): void {
+  truths.forEach((truth, half) => {
+    const mine = Array.from({ length: vectors }, (_, i) => i).filter((i) => Math.floor(i / 4) === half);
+    if (mine.length > 0) f.if(truth, () => mine.forEach(body));
+  });
 }
 
 /** Address of row 0 of a panel of an array of so many rows. */

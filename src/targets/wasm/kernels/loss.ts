@@ -19,7 +19,7 @@ import {
   v,
 } from '../assembler/expr.ts';
 import { exp, log } from '../math.ts';
-import { eachStep, eachVector, eachVectorOf, type Kernel, type Kernels, rowParams } from './kernel.ts';
+import { eachRow, eachVector, eachVectorOf, type Kernel, type Kernels, rowParams } from './kernel.ts';
 import { existing, lanesSum } from './norm.ts';
 
 /**
@@ -29,7 +29,7 @@ import { existing, lanesSum } from './norm.ts';
 export function crossEntropyKernel(k: Kernels, classes: number): Kernel {
   const params = ['scores', 'rows', 'labels', 'losses', 'd', 'lengths', 'f_weight', ...rowParams] as const;
   return k.kernel(`crossEntropy_${classes}`, params, (f, item, a) => {
-    eachStep(f, a, item, (row, b, t) => {
+    eachRow(f, a, item, (row, b, t) => {
       const label = f.let('label', mul(loadI32(add(a.labels, mul(b, 4))), 4));
       const weight = f.let('weight', a.f_weight);
       f.if(a.lengths, () => f.if(ge(t, loadI32(add(a.lengths, mul(b, 4)))), () => f.set(weight, f32(0))));
@@ -80,7 +80,7 @@ const mulF32 = (a: Expr, b: Expr): Expr => ({
 export function regularizerKernel(k: Kernels, features: number): Kernel {
   const params = ['d', 'rows', 'rates', 'lengths', 'f_min', 'f_max', 'f_slope', ...rowParams] as const;
   return k.kernel(`regularizer_${features}`, params, (f, item, a) => {
-    eachStep(f, a, item, (row, b, t) => {
+    eachRow(f, a, item, (row, b, t) => {
       const valid = f.let('valid', splatI32(-1));
       f.if(a.lengths, () => f.if(ge(t, loadI32(add(a.lengths, mul(b, 4)))), () => f.set(valid, splat(0))));
       eachVector(f, features, a.rows, row, (o, feature) => {
@@ -95,15 +95,14 @@ export function regularizerKernel(k: Kernels, features: number): Kernel {
   });
 }
 
-/** y = x * mask, or (where `accumulate`) y += x; `zero` clears y first. Arrays of equal shape. */
-export function combineKernel(k: Kernels, features: number, operation: 'mask' | 'add' | 'copy' | 'zero'): Kernel {
-  const params = ['x', 'mask', 'y', 'rows', ...rowParams] as const;
+/** y = x, y += x or y = 0, for arrays of equal shape. */
+export function combineKernel(k: Kernels, features: number, operation: 'add' | 'copy' | 'zero'): Kernel {
+  const params = ['x', 'y', 'rows', ...rowParams] as const;
   return k.kernel(`${operation}_${features}`, params, (f, item, a) => {
-    eachStep(f, a, item, (row) => {
+    eachRow(f, a, item, (row) => {
       eachVectorOf(f, features, [{ rows: a.rows, row }], ([o]) => {
         const x = loadV(add(a.x, o));
         const value = {
-          mask: () => v.mul(x, loadV(add(a.mask, o))),
           add: () => v.add(loadV(add(a.y, o)), x),
           copy: () => x,
           zero: () => splat(0),

@@ -1,6 +1,7 @@
 import {
   add,
   addF,
+  and,
   divF,
   type Expr,
   f32,
@@ -11,8 +12,10 @@ import {
   loadI32,
   loadSplat,
   loadV,
+  lt,
   mul,
   mulF,
+  ne,
   splat,
   splatI32,
   sqrtF,
@@ -25,7 +28,7 @@ import type { Func } from '../assembler/func.ts';
 import { padded } from '../layout.ts';
 import {
   eachFeature,
-  eachSample,
+  eachRow,
   eachStep,
   eachVector,
   type Kernel,
@@ -37,22 +40,26 @@ import {
   rowParams,
 } from './kernel.ts';
 
-/** Rows of a panel's chunk, address by address. */
+/** Rows of a panel's chunk, address by address; of valid steps only where `lengths` is not 0. */
 function eachPanelRow(
   f: Func,
   rows: RowArgs,
   chunk: Expr,
   width: number,
   lengths: Local | null,
-  body: (offset: Local, t: Local) => void,
+  body: (offset: Local) => void,
 ): void {
-  eachSample(f, rows, chunk, (b) => {
-    const steps = f.let('steps', rows.T);
-    if (lengths) f.if(lengths, () => f.set(steps, loadI32(add(lengths, mul(b, 4)))));
-    const offset = f.let('offset', mul(add(mul(b, rows.S), rows.first), width));
-    const t = f.local('i32', 't');
-    f.for(t, 0, steps, 1, () => {
-      body(offset, t);
+  const offset = f.local('i32', 'offset');
+  const end = f.local('i32', 'end');
+  eachStep(f, rows, chunk, (row, t, samples) => {
+    f.set(offset, mul(row, width));
+    f.set(end, add(offset, mul(samples, width)));
+    const length = lengths ? f.let('length', add(lengths, mul(mul(chunk, rows.group), 4))) : null;
+    f.while(lt(offset, end), () => {
+      if (lengths && length) {
+        f.unless(and(ne(lengths, 0), ge(t, loadI32(length))), () => body(offset));
+        f.set(length, add(length, 4));
+      } else body(offset);
       f.set(offset, add(offset, width));
     });
   });
@@ -173,7 +180,7 @@ export function runningKernel(k: Kernels, features: number): Kernel {
 export function affineKernel(k: Kernels, features: number): Kernel {
   const params = ['x', 'y', 'rows', 'mean', 'scale', 'bias', ...rowParams] as const;
   return k.kernel(`affine_${features}`, params, (f, item, a) => {
-    eachStep(f, a, item, (row) => {
+    eachRow(f, a, item, (row) => {
       eachVector(f, features, a.rows, row, (o, feature) => {
         const scaled = v.mul(v.sub(loadV(add(a.x, o)), loadV(add(a.mean, feature))), loadV(add(a.scale, feature)));
         f.do(storeV(add(a.y, o), v.add(scaled, loadV(add(a.bias, feature)))));
@@ -250,7 +257,7 @@ export function sumParts(f: Func, first: Expr, chunks: Expr, kinds: number, size
 export function normBackwardKernel(k: Kernels, features: number): Kernel {
   const params = ['d', 'x', 'rows', 'scale', 'mean', 'offset', 'slope', 'lengths', ...rowParams] as const;
   return k.kernel(`normBackward_${features}`, params, (f, item, a) => {
-    eachStep(f, a, item, (row, b, t) => {
+    eachRow(f, a, item, (row, b, t) => {
       const valid = f.let('valid', splatI32(-1));
       f.if(a.lengths, () => {
         f.if(ge(t, loadI32(add(a.lengths, mul(b, 4)))), () => f.set(valid, splat(0)));
@@ -318,7 +325,7 @@ export function layernormKernel(k: Kernels, features: number): Kernel {
   const params = ['x', 'y', 'rows', 'ownBias', 'weight', 'bias', 'statistics', 'f_eps', ...rowParams] as const;
   return k.kernel(`layernorm_${features}`, params, (f, item, a) => {
     const n = f32(features);
-    eachStep(f, a, item, (row) => {
+    eachRow(f, a, item, (row) => {
       const sum = f.let('sum', splat(0));
       f.if(a.ownBias, () =>
         eachVector(f, features, a.rows, row, (o, feature) => {
@@ -358,7 +365,7 @@ export function layernormBackwardKernel(k: Kernels, features: number): Kernel {
       const at = f.let('sumAt', address);
       f.do(storeV(at, v.add(loadV(at, offset), value), offset));
     };
-    eachStep(f, a, item, (row) => {
+    eachRow(f, a, item, (row) => {
       const kept = f.let('kept', add(a.statistics, mul(row, 8)));
       const mean = f.let('mean', loadSplat(kept));
       const inverse = f.let('inverse', loadSplat(kept, 4));

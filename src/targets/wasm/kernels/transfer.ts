@@ -4,6 +4,8 @@ import {
   and,
   choose,
   type Expr,
+  eq,
+  eqz,
   f32,
   ge,
   type I32,
@@ -23,27 +25,35 @@ import {
 } from '../assembler/expr.ts';
 import type { Func } from '../assembler/func.ts';
 import { panelBytes } from '../layout.ts';
-import { eachSample, eachStep, eachVector, type Kernel, type Kernels, rowParams } from './kernel.ts';
-import { eventBytes, spanBytes } from './products.ts';
+import { eventBytes, spanBytes, spanWords } from './events.ts';
+import { eachRow, eachSample, eachVector, type Kernel, type Kernels, rowParams } from './kernel.ts';
 
-/** Lists events from the host's arrays: offsets of the rows (sample, step), units and counts. */
+/** Lists events from the host's arrays: offsets of the rows (sample, step), units and counts; counts of 1 come first. */
 export function importEvents(k: Kernels): Kernel {
   const params = ['offsets', 'units', 'counts', 'events', 'spans', ...rowParams] as const;
   return k.kernel('importEvents', params, (f, item, a) => {
-    eachStep(f, a, item, (row, b, t) => {
+    eachRow(f, a, item, (row, b, t) => {
       const offset = f.let('offset', add(a.offsets, mul(add(mul(b, a.T), t), 4)));
       const i = f.let('i', loadI32(offset));
       const end = f.let('end', loadI32(offset, 4));
-      const out = f.let('out', add(a.events, mul(i, eventBytes)));
+      const front = f.let('front', add(a.events, mul(i, eventBytes)));
+      const back = f.let('back', add(a.events, mul(end, eventBytes)));
       const span = f.let('span', add(a.spans, mul(row, spanBytes)));
-      f.do(storeI32(span, out));
+      const one = 0x3f800000;
+      f.do(storeI32(span, front, spanWords.start));
+      f.do(storeI32(span, back, spanWords.end));
+      f.do(storeI32(span, i32(one), spanWords.shared));
       f.while(lt(i, end), () => {
+        const count = f.let('count', loadI32(add(a.counts, mul(i, 4))));
+        const isOne = f.let('isOne', eq(count, one));
+        f.set(back, sub(back, mul(eqz(isOne), eventBytes)));
+        const out = f.let('out', choose(isOne, front, back));
         f.do(storeI32(out, loadU16(add(a.units, mul(i, 2)))));
-        f.do(storeI32(out, loadI32(add(a.counts, mul(i, 4))), 4));
-        f.set(out, add(out, eventBytes));
+        f.do(storeI32(out, count, 4));
+        f.set(front, add(front, mul(isOne, eventBytes)));
         f.set(i, add(i, 1));
       });
-      f.do(storeI32(span, out, 4));
+      f.do(storeI32(span, front, spanWords.mixed));
     });
   });
 }
@@ -61,7 +71,7 @@ function elementAddress(base: Expr, rows: Expr, features: Expr, row: Expr, featu
 export function unpackKernel(k: Kernels): Kernel {
   const params = ['source', 'target', 'rows', 'features', ...rowParams] as const;
   return k.kernel('unpack', params, (f, item, a) => {
-    eachStep(f, a, item, (row, b, t) => {
+    eachRow(f, a, item, (row, b, t) => {
       const from = f.let('from', add(a.source, mul(mul(add(mul(b, a.T), t), a.features), 4)));
       const feature = f.local('i32', 'feature');
       const end = f.let('padded', and(add(a.features, 3), -4));
@@ -98,14 +108,14 @@ export function placeKernel(k: Kernels): Kernel {
     ...rowParams,
   ] as const;
   return k.kernel('place', params, (f, item, a) => {
-    eachSample(f, a, item, (b) => {
+    eachSample(f, a, item, i32(0), (firstRow, b) => {
       const length = f.let('length', a.T);
       f.if(a.lengths, () => f.set(length, loadI32(add(a.lengths, mul(b, 4)))));
       const t = f.local('i32', 't');
       f.for(t, 0, a.T, 1, () => {
-        const row = f.let('row', sum(mul(b, a.S), a.first, t));
+        const row = f.let('row', add(firstRow, mul(t, a.group)));
         const other = f.let('other', row);
-        f.if(and(a.reversed, lt(t, length)), () => f.set(other, sum(mul(b, a.S), a.first, sub(sub(length, 1), t))));
+        f.if(and(a.reversed, lt(t, length)), () => f.set(other, add(firstRow, mul(sub(sub(length, 1), t), a.group))));
         const feature = f.local('i32', 'feature');
         f.for(feature, 0, a.count, 1, () => {
           const source = elementAddress(a.source, a.rows, a.sourceFeatures, row, add(feature, a.from));
@@ -146,7 +156,7 @@ export function lastStepKernel(k: Kernels, back: boolean): Kernel {
   const params = ['sequence', 'rows', 'pooled', 'pooledRows', 'features', 'lengths', ...rowParams] as const;
   return k.kernel(back ? 'spreadLast' : 'takeLast', params, (f, item, a) => {
     const end = f.let('padded', and(add(a.features, 3), -4));
-    eachStep(f, a, item, (row, b, t) => {
+    eachRow(f, a, item, (row, b, t) => {
       const last = f.let('last', a.T);
       f.if(a.lengths, () => f.set(last, loadI32(add(a.lengths, mul(b, 4)))));
       const isLast = f.let('isLast', lt(t, last));
@@ -166,7 +176,7 @@ export function lastStepKernel(k: Kernels, back: boolean): Kernel {
 export function scatterKernel(k: Kernels, features: number): Kernel {
   const params = ['y', 'rows', 'spans', ...rowParams] as const;
   return k.kernel(`scatter_${features}`, params, (f, item, a) => {
-    eachStep(f, a, item, (row) => {
+    eachRow(f, a, item, (row) => {
       eachVector(f, features, a.rows, row, (o) => f.do(storeV(add(a.y, o), splat(0))));
       const span = f.let('span', add(a.spans, mul(row, spanBytes)));
       const event = f.let('event', loadI32(span));

@@ -1,8 +1,8 @@
 import type { Atom, Eqn } from '../../../ir/step.ts';
-import { add, i32, type Local, loadV, mul, splat, storeV, sub, v } from '../assembler/expr.ts';
+import { add, type Local, mul, splat, storeV } from '../assembler/expr.ts';
 import { call } from '../assembler/func.ts';
+import { denseDots, gatedDots, scratchBytes } from '../kernels/dots.ts';
 import { eachFeature, type Kernel, type Kernels, rowParams } from '../kernels/kernel.ts';
-import { dots } from '../kernels/products.ts';
 import { rowByRow, sharedParams, sharedPlaces } from './forward.ts';
 import type { NeuronPlan } from './plan.ts';
 import {
@@ -35,7 +35,7 @@ export function backwardKernel(k: Kernels, name: string, plan: NeuronPlan): Kern
     ...adjoint.states.flatMap((_, i) => [`carried${i}`, `carriedToo${i}`]),
     ...plan.backwardScratch.map((v) => `scratch${v.id}`),
     ...(adjoint.sums.length > 0 ? ['sums'] : []),
-    ...(plan.gates.products.size > 0 ? ['gates'] : []),
+    ...(plan.gates.products.size > 0 ? ['gates', 'dotScratch'] : []),
     ...rowParams,
   ];
   return k.kernel(`backward_${name}`, params, (f, chunk, args) => {
@@ -63,31 +63,17 @@ export function backwardKernel(k: Kernels, name: string, plan: NeuronPlan): Kern
     const begin = (c: StepContext) => {
       writer.overNeurons(c, (o) => now.forEach((base) => void writer.store({ base, at: 'sample' }, splat(0), o)));
     };
+    const scratch =
+      plan.gates.products.size > 0 ? f.let('scratch', add(a.dotScratch, mul(chunk, scratchBytes(features)))) : null;
     const rowOperation = (eqn: Eqn, c: StepContext) => {
       const target = writer.placeOf(eqn.out) as Place;
       if (eqn.prim === 'matvecTransposed') {
         const [matrix, d] = eqn.args.map((x) => writer.placeOf(x) as Place);
         const from = writer.rowsOf(d, c);
         const to = writer.rowsOf(target, c);
-        const gates = plan.gates.products.has(eqn.out.id) ? a.gates : i32(0);
-        f.do(
-          call(dots(k, features, features), [
-            c.samples,
-            matrix.base,
-            d.base,
-            from.rows,
-            from.row,
-            from.step,
-            target.base,
-            to.rows,
-            to.row,
-            to.step,
-            gates,
-            sub(c.firstRow, 1),
-            writer.stride,
-            0,
-          ]),
-        );
+        const rows = [c.samples, matrix.base, d.base, from.rows, from.row, target.base, to.rows, to.row, 0];
+        if (!plan.gates.products.has(eqn.out.id)) f.do(call(denseDots(k, features, features), rows));
+        else f.do(call(gatedDots(k, features, features, null), [...rows, a.gates, writer.rowBefore(c), scratch!]));
       } else
         rowByRow(
           k,
@@ -106,9 +92,7 @@ export function backwardKernel(k: Kernels, name: string, plan: NeuronPlan): Kern
         also: (level, o, reader) =>
           adjoint.sums.forEach((s, i) => {
             if (!sums || plan.backward.levelOf(s.value) !== level) return;
-            const at = writer.address({ base: sums, at: 'features' }, o);
-            const offset = i * size + o.shift;
-            f.do(storeV(at, v.add(loadV(at, offset), reader.read(s.value)), offset));
+            o.outside.accumulate(add(sums, o.feature), i * size, reader.read(s.value));
           }),
       });
       now.forEach((base, i) => {

@@ -1,8 +1,9 @@
 import type { Atom, Eqn } from '../../../ir/step.ts';
 import { add, type Expr, i32, type Local, lt, mul, sub } from '../assembler/expr.ts';
 import { call, type Func } from '../assembler/func.ts';
+import { eventBytes, listRowCall, spanBytes } from '../kernels/events.ts';
+import { gather } from '../kernels/gather.ts';
 import { type Kernel, type Kernels, rowParams } from '../kernels/kernel.ts';
-import { eventBytes, gather, listRowCall, spanBytes } from '../kernels/products.ts';
 import { softmaxAdjointRow, softmaxRow } from '../kernels/softmax.ts';
 import { matrixRows, padded, panelsOf } from '../layout.ts';
 import { type NeuronPlan, stateOf } from './plan.ts';
@@ -116,27 +117,14 @@ function recurrentProduct(
   const { f, features } = writer;
   const from = writer.rowsOf(p.source, c);
   const to = writer.rowsOf(p.target, c);
-  eachSampleRow(f, c, [from, { row: c.firstRow, step: writer.stride }], ([source, row]) => {
+  eachSampleRow(f, c, [from.row, c.firstRow], ([source, row]) => {
     const span = add(p.spans, mul(row, spanBytes));
     f.set(p.events, listRowCall(k, features, [p.source.base, from.rows, source, p.events, span]));
   });
   const panel = f.local('i32', 'panel');
   f.for(panel, 0, i32(panelsOf(features).count), 1, () => {
-    f.do(
-      call(gather(k, features), [
-        panel,
-        c.samples,
-        p.matrix,
-        matrixRows(features),
-        p.target.base,
-        to.rows,
-        to.row,
-        to.step,
-        p.spans,
-        c.firstRow,
-        writer.stride,
-      ]),
-    );
+    const rows = [matrixRows(features), p.target.base, to.rows, to.row, p.spans, c.firstRow];
+    f.do(call(gather(k, features), [panel, c.samples, p.matrix, ...rows]));
   });
 }
 
@@ -144,14 +132,14 @@ function recurrentProduct(
 export function eachSampleRow(
   f: Func,
   c: StepContext,
-  arrays: readonly { readonly row: Expr; readonly step: Expr }[],
+  first: readonly Expr[],
   body: (rows: readonly Local[]) => void,
 ): void {
-  const rows = arrays.map(({ row }) => f.let('row', row));
+  const rows = first.map((row) => f.let('row', row));
   const n = f.let('n', c.samples);
   f.while(lt(0, n), () => {
     body(rows);
-    arrays.forEach(({ step }, i) => void f.set(rows[i], add(rows[i], step)));
+    for (const row of rows) f.set(row, add(row, 1));
     f.set(n, sub(n, 1));
   });
 }
@@ -168,12 +156,17 @@ export function rowByRow(
   const places = [...operands, target];
   const at = places.map((p) => writer.rowsOf(p, c));
   const func = eqn.prim === 'softmax' ? softmaxRow(k, writer.features) : softmaxAdjointRow(k, writer.features);
-  eachSampleRow(writer.f, c, at, (rows) => {
-    writer.f.do(
-      call(
-        func,
-        places.flatMap((p, i) => [p.base, at[i].rows, rows[i]]),
-      ),
-    );
-  });
+  eachSampleRow(
+    writer.f,
+    c,
+    at.map((a) => a.row),
+    (rows) => {
+      writer.f.do(
+        call(
+          func,
+          places.flatMap((p, i) => [p.base, at[i].rows, rows[i]]),
+        ),
+      );
+    },
+  );
 }

@@ -1,14 +1,13 @@
 import type { Atom, Eqn, Var } from '../../../ir/step.ts';
 import {
   add,
-  choose,
   type Expr,
+  ge,
   i32,
   type Local,
   loadSplat,
   loadV,
   lt,
-  minU,
   mul,
   splat,
   storeV,
@@ -17,6 +16,7 @@ import {
   v,
 } from '../assembler/expr.ts';
 import type { Func } from '../assembler/func.ts';
+import { chunkRow, onPanel, type RowArgs, samplesOf } from '../kernels/kernel.ts';
 import { existing } from '../kernels/norm.ts';
 import { padded, panelBytes, panelsOf } from '../layout.ts';
 import { emit } from './emit.ts';
@@ -34,8 +34,9 @@ export interface Place {
 }
 
 /**
- * Offsets of a group of neurons, in bytes, and the four of them at hand: they are `shift` bytes further. Addresses that
- * were computed for the group are kept for its next four.
+ * Offsets of four neurons of one or a few samples, in bytes: `shift` further for the sample at hand. Addresses that were
+ * computed for one sample serve the others; what is the same for all samples is read before them, and sums over them are
+ * written after them.
  */
 export interface Offsets {
   readonly row: Local;
@@ -43,37 +44,67 @@ export interface Offsets {
   readonly sample: Local;
   readonly feature: Local;
   readonly shift: number;
-  /** Whether none of the group is padding. */
+  /** Whether none of the four is padding. */
   readonly whole: boolean;
   readonly addresses: Map<string, Local>;
+  readonly outside: Outside;
 }
 
-export interface LoopArgs {
+/** What lies outside of the loop over samples. */
+class Outside {
+  private readonly constants = new Map<string, { local: Local; value: Expr }>();
+  private readonly sums = new Map<string, { local: Local; address: Expr; offset: number }>();
+  private readonly f: Func;
+
+  constructor(f: Func) {
+    this.f = f;
+  }
+
+  /** A value that is the same for all samples. */
+  constant(name: string, value: Expr): Local {
+    const known = this.constants.get(value.text) ?? { local: this.f.local('v128', name), value };
+    this.constants.set(value.text, known);
+    return known.local;
+  }
+
+  /** Adds to a number in memory. */
+  accumulate(address: Expr, offset: number, value: Expr): void {
+    const key = `${address.text} ${offset}`;
+    const sum = this.sums.get(key) ?? { local: this.f.local('v128', 'sum'), address, offset };
+    this.sums.set(key, sum);
+    this.f.set(sum.local, v.add(sum.local, value));
+  }
+
+  begin(): void {
+    for (const { local, value } of this.constants.values()) this.f.set(local, value);
+    for (const { local, address, offset } of this.sums.values()) this.f.set(local, loadV(address, offset));
+  }
+
+  end(): void {
+    for (const { local, address, offset } of this.sums.values()) this.f.do(storeV(address, local, offset));
+  }
+}
+
+export interface LoopArgs extends RowArgs {
   /** Rows set aside for sequences, and for arrays of one row per sample. */
   readonly rows: Local;
   readonly sampleRows: Local;
-  readonly B: Local;
-  readonly T: Local;
-  readonly S: Local;
-  readonly first: Local;
-  readonly group: Local;
 }
 
-/** Vectors of four neurons that share the computation of addresses; divides the 8 of a full panel. */
-const unrolled = 4;
+/** Samples that share the computation of addresses. */
+const unrolled = 2;
 
-/** How many samples go through time together where they share a recurrent matrix. */
-const samplesPerTile = (features: number): number => (features <= 256 ? 2 : features <= 512 ? 4 : 16);
-
-/** Some samples at one time step, and the panels of their neurons at hand. */
+/** The samples of a chunk at one time step, and the panels of their neurons at hand. */
 export interface StepContext {
   readonly t: Local;
   readonly firstSample: Local;
   readonly samples: Local;
-  /** Row of the first sample; the next sample's is S further. */
+  /** Row of the first sample; the others' follow. */
   readonly firstRow: Local;
   readonly firstPanel: Expr;
   readonly endPanel: Expr;
+  /** Whether time runs backwards: then rows are visited in descending order, for the processor foresees such a stream. */
+  readonly reversed: boolean;
 }
 
 /** Writes the code of a body that runs over time. */
@@ -101,15 +132,9 @@ export class BodyWriter {
     this.rows = args.rows;
   }
 
-  /** How far, in rows of a sequence, the next sample is. */
-  get stride(): Local {
-    return this.args.S;
-  }
-
   /**
-   * Every time step of a chunk of samples, in or against the order of time. Where no equation needs a whole row, one
-   * sample's panel goes through all of time before the next: its states stay in the first-level cache. Otherwise a few
-   * samples go together, so that they share what is read of a recurrent matrix.
+   * Every time step of a chunk of samples, in or against the order of time. Where no equation needs a whole row, one panel
+   * goes through all of time before the next: its states stay in the first-level cache.
    */
   overTime(
     chunk: Expr,
@@ -120,75 +145,80 @@ export class BodyWriter {
   ): void {
     const { f, args, features } = this;
     const { count } = panelsOf(features);
-    const wholeRows = levels.some((l) => l.rowOperations.length > 0);
-    const tile = wholeRows ? samplesPerTile(features) : 1;
-    const first = f.let('firstSample', mul(chunk, args.group));
-    const last = f.let('lastSample', minU(f.let('end', add(first, args.group)), args.B));
-    const samples = f.local('i32', 'samples');
+    const samples = samplesOf(f, args, chunk);
+    const firstSample = f.let('firstSample', mul(chunk, args.group));
     const [k, t, firstRow] = ['k', 't', 'firstRow'].map((name) => f.local('i32', name));
-    const throughTime = (c: StepContext) => {
+    const throughTime = (firstPanel: Expr, endPanel: Expr) => {
+      const c = { t, firstSample, samples, firstRow, firstPanel, endPanel, reversed };
       before?.(c);
       f.for(k, 0, args.T, 1, () => {
         f.set(t, reversed ? sub(sub(args.T, 1), k) : k);
-        f.set(firstRow, sum(mul(first, args.S), args.first, t));
+        f.set(firstRow, chunkRow(args, chunk, t));
         body(c);
       });
     };
-    f.while(lt(first, last), () => {
-      f.set(samples, minU(f.let('rest', sub(last, first)), f.let('tile', tile)));
-      const all = { t, firstSample: first, samples, firstRow };
-      if (wholeRows) throughTime({ ...all, firstPanel: i32(0), endPanel: i32(count) });
-      else {
-        const panel = f.local('i32', 'panel');
-        f.for(panel, 0, i32(count), 1, () => throughTime({ ...all, firstPanel: panel, endPanel: add(panel, 1) }));
-      }
-      f.set(first, add(first, samples));
+    if (levels.some((l) => l.rowOperations.length > 0)) throughTime(i32(0), i32(count));
+    else {
+      const panel = f.local('i32', 'panel');
+      f.for(panel, 0, i32(count), 1, () => throughTime(panel, add(panel, 1)));
+    }
+  }
+
+  /** All neurons of the step's samples, four at a time: the same four of all samples before the next. */
+  overNeurons(c: StepContext, body: (offsets: Offsets) => void): void {
+    const { f, args, rows, features } = this;
+    const panel = f.let('panel', c.firstPanel);
+    f.while(lt(panel, c.endPanel), () => {
+      onPanel(f, features, panel, (_, width) => {
+        const row = f.let('firstRowAt', add(mul(mul(panel, rows), panelBytes), mul(c.firstRow, width)));
+        const samples = add(mul(mul(panel, args.sampleRows), panelBytes), mul(c.firstSample, width));
+        const sample = f.let('firstSampleAt', samples);
+        const vector = f.let('vector', 0);
+        f.while(lt(vector, width), () => {
+          const inRow = f.let('inRow', c.reversed ? sub(width - 16, vector) : vector);
+          this.overSamples(c, width, { row, sample, panel, inRow }, body);
+          f.set(vector, add(vector, 16));
+        });
+      });
+      f.set(panel, add(panel, 1));
     });
   }
 
-  /** All neurons of the step's samples, four at a time. */
-  overNeurons(c: StepContext, body: (offsets: Offsets) => void): void {
-    const { f, args, rows } = this;
-    const { full, tail } = panelsOf(this.features);
-    const offsets = {
-      row: f.local('i32', 'o'),
-      previous: f.local('i32', 'oBefore'),
-      sample: f.local('i32', 'oSample'),
-      feature: f.local('i32', 'feature'),
-    };
-    const sample = f.let('sample', c.firstSample);
-    const row = f.let('row', c.firstRow);
-    const end = f.let('end', add(c.firstSample, c.samples));
-    f.while(lt(sample, end), () => {
-      const panel = f.let('panel', c.firstPanel);
-      const endPanel = f.let('endPanel', c.endPanel);
-      f.set(offsets.feature, mul(panel, panelBytes));
-      f.while(lt(panel, endPanel), () => {
-        const width = f.let('width', panelBytes);
-        if (tail > 0) f.set(width, full === 0 ? tail * 4 : choose(lt(panel, full), i32(panelBytes), i32(tail * 4)));
-        f.set(offsets.row, add(mul(mul(panel, rows), panelBytes), mul(row, width)));
-        f.set(offsets.previous, sub(offsets.row, width));
-        f.set(offsets.sample, add(mul(mul(panel, args.sampleRows), panelBytes), mul(sample, width)));
-        const stop = f.let('stop', add(offsets.feature, width));
-        const through = (vectors: number, whole: boolean) =>
-          f.while(lt(offsets.feature, stop), () => {
-            const addresses = new Map<string, Local>();
-            for (let i = 0; i < vectors; i++) body({ ...offsets, shift: 16 * i, whole, addresses });
-            for (const o of Object.values(offsets)) f.set(o, add(o, 16 * vectors));
-          });
-        if (tail === 0) through(unrolled, true);
-        else if (full === 0) through(1, false);
-        else
-          f.if(
-            lt(panel, full),
-            () => through(unrolled, true),
-            () => through(1, false),
-          );
-        f.set(panel, add(panel, 1));
-      });
-      f.set(sample, add(sample, 1));
-      f.set(row, add(row, args.S));
+  private overSamples(
+    c: StepContext,
+    width: number,
+    at: Readonly<Record<'row' | 'sample' | 'panel' | 'inRow', Local>>,
+    body: (offsets: Offsets) => void,
+  ): void {
+    const { f, args } = this;
+    const feature = f.let('feature', add(mul(at.panel, panelBytes), at.inRow));
+    const [row, previous, sample] = ['o', 'oBefore', 'oSample'].map((name) => f.local('i32', name));
+    const outside = new Outside(f);
+    const whole = width === panelBytes || this.features % 4 === 0;
+    const loop = f.aside(() => {
+      const all = mul(c.samples, width);
+      f.set(row, c.reversed ? sum(at.row, at.inRow, all) : add(at.row, at.inRow));
+      f.set(sample, c.reversed ? sum(at.sample, at.inRow, all) : add(at.sample, at.inRow));
+      f.set(previous, sub(row, mul(args.group, width)));
+      const left = f.let('left', c.samples);
+      const move = (bytes: number) => {
+        for (const o of [row, previous, sample]) f.set(o, add(o, bytes));
+      };
+      const through = (count: number) => {
+        const addresses = new Map<string, Local>();
+        const shifts = Array.from({ length: count }, (_, i) => i * width);
+        if (c.reversed) move(-count * width);
+        for (const shift of c.reversed ? shifts.reverse() : shifts)
+          body({ row, previous, sample, feature, shift, whole, addresses, outside });
+        if (!c.reversed) move(count * width);
+        f.set(left, sub(left, count));
+      };
+      f.while(ge(left, unrolled), () => through(unrolled));
+      f.while(left, () => through(1));
     });
+    outside.begin();
+    loop();
+    outside.end();
   }
 
   /** Reads of four neurons, each variable loaded once. */
@@ -205,18 +235,19 @@ export class BodyWriter {
 
   private compute(v: Var, read: (atom: Atom) => Expr, offsets: Offsets): Expr {
     const eqn = this.recomputed.find((e) => e.out === v);
-    return eqn ? emit(this.f, eqn, read) : this.f.let(v.name.replaceAll("'", '_'), this.load(v.id, v.name, offsets));
+    if (eqn) return emit(this.f, eqn, read);
+    const name = v.name.replaceAll("'", '_');
+    return this.f.let(name, this.load(v.id, name, offsets));
   }
 
   store(place: Place, value: Expr, offsets: Offsets): void {
     // Padding neurons must not hand on infinities or NaN.
-    const whole = offsets.whole || this.features % 4 === 0;
-    const kept = whole ? value : v.and(value, existing(this.features, offsets.feature));
+    const kept = offsets.whole ? value : v.and(value, existing(this.features, offsets.feature));
     this.f.do(storeV(this.address(place, offsets), kept, offsets.shift));
   }
 
-  /** Where a place's part for the group of neurons starts. */
-  address({ base, at }: Pick<Place, 'base' | 'at'>, offsets: Offsets): Local {
+  /** Where a place's part for the samples at hand starts. */
+  private address({ base, at }: Pick<Place, 'base' | 'at'>, offsets: Offsets): Local {
     const key = `${base.text} ${at}`;
     const known = offsets.addresses.get(key) ?? this.f.let('at', add(base, offsetOf(at, offsets)));
     offsets.addresses.set(key, known);
@@ -230,18 +261,25 @@ export class BodyWriter {
   private load(id: number, name: string, offsets: Offsets): Expr {
     const place = this.places.get(id);
     if (!place) throw new Error(`the variable "${name}" (${id}) is read but not kept`);
-    if (place.at === 'scalar') return loadSplat(place.base);
+    const { outside, feature } = offsets;
+    if (place.at === 'scalar') return outside.constant(name, loadSplat(place.base));
+    const perFeature = (base: Expr) => outside.constant(name, loadV(add(base, feature)));
+    if (place.at === 'features') return perFeature(place.base);
     const raw = loadV(this.address(place, offsets), offsets.shift);
     if (!place.affine) return raw;
-    const of = (base: Expr) => loadV(this.address({ base, at: 'features' }, offsets), offsets.shift);
     const { mean, scale, bias } = place.affine;
-    return v.add(v.mul(v.sub(raw, of(mean)), of(scale)), of(bias));
+    return v.add(v.mul(v.sub(raw, perFeature(mean)), perFeature(scale)), perFeature(bias));
   }
 
-  /** Row of a place for a sample, and how far the next sample's is. */
-  rowsOf(place: Place, c: StepContext): { row: Expr; step: Expr; rows: Expr } {
-    if (place.at === 'sample') return { row: c.firstSample, step: i32(1), rows: this.args.sampleRows };
-    return { row: place.at === 'previous' ? sub(c.firstRow, 1) : c.firstRow, step: this.args.S, rows: this.rows };
+  /** Row of a place for the first sample, of an array of so many rows. */
+  rowsOf(place: Place, c: StepContext): { row: Expr; rows: Expr } {
+    if (place.at === 'sample') return { row: c.firstSample, rows: this.args.sampleRows };
+    return { row: place.at === 'previous' ? this.rowBefore(c) : c.firstRow, rows: this.rows };
+  }
+
+  /** Row of the first sample at the step before. */
+  rowBefore(c: StepContext): Expr {
+    return sub(c.firstRow, this.args.group);
   }
 }
 
@@ -251,18 +289,8 @@ interface Reader {
 }
 
 function offsetOf(at: Place['at'], offsets: Offsets): Expr {
-  switch (at) {
-    case 'row':
-      return offsets.row;
-    case 'previous':
-      return offsets.previous;
-    case 'sample':
-      return offsets.sample;
-    case 'features':
-      return offsets.feature;
-    case 'scalar':
-      return i32(0);
-  }
+  if (at === 'row' || at === 'previous' || at === 'sample') return offsets[at];
+  throw new Error(`${at} has no place per sample`);
 }
 
 /** What a level stores for every neuron. */
