@@ -106,7 +106,9 @@ describe('docs/library.md', () => {
     const run = await sparchc(
       [
         'train',
-        resolve('specs/quickstart.yaml'),
+        resolve('specs/randman.yaml'),
+        '--out',
+        'runs/quickstart',
         '--target',
         'tfjs/wasm',
         '--quiet',

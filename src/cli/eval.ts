@@ -8,7 +8,6 @@ import { CostMeter } from '../cost/meter.ts';
 import { addProbes } from '../cost/probes.ts';
 import type { Batch } from '../data/batch.ts';
 import type { SplitName } from '../data/definition.ts';
-import { openPipeline } from '../data/pipeline.ts';
 import { UserError } from '../diagnostics/diagnostic.ts';
 import { openOnnx } from '../targets/onnx/run.ts';
 import { selectTarget } from '../targets/select.ts';
@@ -19,6 +18,7 @@ import { RunFolder } from '../train/runFolder.ts';
 import { costDocument, costTable } from './costTable.ts';
 import { dataNotices } from './dataNotices.ts';
 import { interruptible } from './interrupt.ts';
+import { openData } from './openData.ts';
 import { type OutputOptions, type SpecOptions, withOutput, withSet, withTarget } from './options.ts';
 import { Output } from './output.ts';
 import { progressReporter } from './progress.ts';
@@ -139,13 +139,10 @@ export async function evaluateOn(
   split: SplitName,
   output: Output,
 ): Promise<SplitMetrics> {
-  const { experiment, graph } = spec;
-  const layers = spikingLayers(graph);
-  const { batch } = experiment.train;
-  const data = await openPipeline(experiment.data, { batch, seed: experiment.seed, spans: spec.dataSpans });
+  const layers = spikingLayers(spec.graph);
+  const data = await openData(spec, output);
   const observer = progressReporter(output, { epochs: 0, layers });
   try {
-    for (const warning of data.warnings) output.warn(`warning: ${warning}`);
     const metrics = await interruptible(
       () => {},
       (signal) => evaluateSplit({ model, layers, data, observer, signal }, split),

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { toDense } from '../data/batch.ts';
 import { openRecordings, type Recording, recordingKind, recordingNames } from '../data/recordings.ts';
 import { UserError } from '../diagnostics/diagnostic.ts';
-import type { OnnxModelInfo } from '../targets/onnx/load.ts';
+import type { OnnxModelInfo } from '../targets/onnx/info.ts';
 import { argmax } from '../targets/onnx/measures.ts';
 import type { AnyModel } from '../targets/onnx/open.ts';
 import type { OnnxModel } from '../targets/onnx/run.ts';
@@ -25,7 +25,7 @@ export interface Inference {
   readonly scores: readonly number[];
   /** Words of streams: seconds from the stream's start to the word's beginning, with a silence gate only. */
   readonly start?: number;
-  /** Words of streams: seconds from the stream's start to when the word was known. */
+  /** Words of streams: seconds from the stream's start to its end, or to when it was known. */
   readonly end?: number;
   /** Of the model alone, without reading and preparing; of a word, since the one before. */
   readonly seconds: number;

@@ -2,7 +2,7 @@ import type { Readable } from 'node:stream';
 import { Resampler } from '../data/audio/resampler.ts';
 import { LONGEST, recordingKind, soundRecording } from '../data/recordings.ts';
 import { UserError } from '../diagnostics/diagnostic.ts';
-import type { OnnxModelInfo } from '../targets/onnx/load.ts';
+import type { OnnxModelInfo } from '../targets/onnx/info.ts';
 import { argmax } from '../targets/onnx/measures.ts';
 import type { AnyModel } from '../targets/onnx/open.ts';
 import type { OnnxModel } from '../targets/onnx/run.ts';

@@ -5,6 +5,8 @@ import { targetNames } from '../targets/select.ts';
 export interface OutputOptions {
   readonly json?: boolean;
   readonly quiet?: boolean;
+  /** Of "train" alone. */
+  readonly log?: string;
 }
 
 export interface SpecOptions {

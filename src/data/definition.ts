@@ -93,10 +93,20 @@ export interface DatasetSplit {
   read(indices: readonly number[]): Promise<Sample[]> | Sample[];
 }
 
+/** How far a dataset has come that is made before it can be opened. */
+export interface Preparation {
+  /** What is done, and where it is kept. */
+  readonly what: string;
+  readonly done: number;
+  readonly total: number;
+}
+
+export type ReportPreparation = (preparation: Preparation) => void;
+
 export interface DatasetDefinition extends Definition {
   describe(params: AnyParams): DataShape;
   /** Opens files and reads labels. Throws UserError SP7xx where data is missing or corrupt. */
-  open(params: AnyParams): Promise<OpenDataset>;
+  open(params: AnyParams, report: ReportPreparation): Promise<OpenDataset>;
 }
 
 interface Shaping<P> {
@@ -124,8 +134,9 @@ export function defineDataset<const S extends ParamSpecs>(definition: {
   readonly name: string;
   readonly description: string;
   readonly params: S;
+  readonly check?: Definition['check'];
   describe(params: Params<S>): DataShape;
-  open(params: Params<S>): Promise<OpenDataset>;
+  open(params: Params<S>, report: ReportPreparation): Promise<OpenDataset>;
 }): DatasetDefinition {
   return definition as unknown as DatasetDefinition;
 }

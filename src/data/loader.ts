@@ -2,7 +2,7 @@ import { UserError } from '../diagnostics/diagnostic.ts';
 import type { Batch } from './batch.ts';
 import { collate, epochOrder, type StepsSample } from './batching.ts';
 import type { DataConfig } from './config.ts';
-import type { DatasetSplit, OpenDataset, Sample, SplitName } from './definition.ts';
+import type { DatasetSplit, OpenDataset, ReportPreparation, Sample, SplitName } from './definition.ts';
 import { describePipeline, type PipelineInfo } from './describe.ts';
 import { datasetByName, lookUp, validationByName } from './registry.ts';
 import { SampleCache } from './sampleCache.ts';
@@ -65,10 +65,14 @@ export interface LoaderOptions {
 }
 
 /** @throws UserError SP7xx where data is missing or corrupt, or cannot be split as asked for. */
-export async function openLoader(config: DataConfig, options: LoaderOptions): Promise<Loader> {
+export async function openLoader(
+  config: DataConfig,
+  options: LoaderOptions,
+  report: ReportPreparation = () => {},
+): Promise<Loader> {
   const pipeline = describePipeline(config);
   if ('error' in pipeline) throw new UserError('SP700', pipeline.error, { exitCode: 2 });
-  const dataset = await lookUp(datasetByName, config.source.type).open(config.source.params);
+  const dataset = await lookUp(datasetByName, config.source.type).open(config.source.params, report);
   try {
     const { plan } = lookUp(validationByName, config.validation.type);
     return createLoader(config, options, pipeline, dataset, plan(dataset, config.validation.params));

@@ -2,8 +2,9 @@ import { MessageChannel, type MessagePort, receiveMessageOnPort, Worker } from '
 import { UserError } from '../diagnostics/diagnostic.ts';
 import type { Span } from '../diagnostics/source.ts';
 import type { Batch } from './batch.ts';
+import { builtFile } from './builtFile.ts';
 import type { DataConfig } from './config.ts';
-import type { SplitName } from './definition.ts';
+import type { ReportPreparation, SplitName } from './definition.ts';
 import type { PipelineInfo } from './describe.ts';
 import type { DataFacts, EpochRequest, LoadedBatch, LoaderInfo, SplitInfo } from './loader.ts';
 import type { Failure, OpenReply, StreamReply, StreamRequest, WorkerInput } from './protocol.ts';
@@ -20,6 +21,8 @@ export interface PipelineOptions {
   readonly ahead?: number;
   /** Where the spec asks for this data: errors point there. */
   readonly spans?: DataSpans;
+  /** Told how far data has come that is made before it is opened. */
+  readonly onPreparation?: ReportPreparation;
 }
 
 export interface DataSpans {
@@ -67,9 +70,9 @@ export interface DataPipeline {
  * @throws UserError SP7xx where data is missing or corrupt, or cannot be split as asked for.
  */
 export async function openPipeline(config: DataConfig, options: PipelineOptions): Promise<DataPipeline> {
-  const { batch, seed, ahead = 4, spans = {} } = options;
+  const { batch, seed, ahead = 4, spans = {}, onPreparation = () => {} } = options;
   const worker = new DataWorker({ config, options: { batch, seed } }, spans);
-  const { pipeline: info, facts, splits, warnings } = await worker.opened();
+  const { pipeline: info, facts, splits, warnings } = await worker.opened(onPreparation);
   const counters = { train: newCounters(), validation: newCounters(), test: newCounters() };
 
   async function* epoch(request: EpochRequest): AsyncGenerator<Batch> {
@@ -102,15 +105,16 @@ class DataWorker {
   constructor(input: WorkerInput, spans: DataSpans) {
     this.spans = spans;
     // The flags of this process, such as --input-type, are not the worker's.
-    this.worker = new Worker(workerFile(), { workerData: input, execArgv: [] });
+    this.worker = new Worker(builtFile(import.meta.url, 'data/worker.js'), { workerData: input, execArgv: [] });
     this.worker.on('error', (error) => this.fail(error));
     this.worker.on('exit', () => this.fail(new Error('the data pipeline is closed')));
   }
 
-  opened(): Promise<LoaderInfo> {
+  opened(onPreparation: ReportPreparation): Promise<LoaderInfo> {
     return new Promise((resolve, reject) => {
       this.worker.once('error', reject);
-      this.worker.once('message', (reply: OpenReply) => {
+      this.worker.on('message', (reply: OpenReply) => {
+        if (reply.kind === 'preparing') return onPreparation(reply.preparation);
         this.worker.unref();
         if (reply.kind === 'opened') resolve(reply.info);
         else this.close().then(() => reject(this.errorOf(reply)));
@@ -193,12 +197,6 @@ class Inbox<T> {
     this.port.unref();
     return waiting;
   }
-}
-
-/** Node 20 cannot run TypeScript in a worker: from the sources, the built file is used. */
-function workerFile(): URL {
-  const here = import.meta.url;
-  return here.endsWith('.ts') ? new URL('../../dist/data/worker.js', here) : new URL('./worker.js', here);
 }
 
 interface Counters extends SplitCounters {

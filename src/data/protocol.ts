@@ -1,6 +1,7 @@
 import type { MessagePort } from 'node:worker_threads';
 import { type Code, UserError } from '../diagnostics/diagnostic.ts';
 import type { DataConfig } from './config.ts';
+import type { Preparation } from './definition.ts';
 import type { EpochRequest, LoadedBatch, LoaderInfo, LoaderOptions } from './loader.ts';
 
 /** What the pipeline and its worker thread say to each other. */
@@ -9,8 +10,11 @@ export interface WorkerInput {
   readonly options: LoaderOptions;
 }
 
-/** The worker's answer to being started. */
-export type OpenReply = { readonly kind: 'opened'; readonly info: LoaderInfo } | Failure;
+/** The worker's answers to being started: how far it has come, at last whether it succeeded. */
+export type OpenReply =
+  | { readonly kind: 'preparing'; readonly preparation: Preparation }
+  | { readonly kind: 'opened'; readonly info: LoaderInfo }
+  | Failure;
 
 /** Asks for the batches of an epoch, which are sent to `port` as far as there is credit for them. */
 export interface StreamRequest {

@@ -3,6 +3,7 @@ import { hd } from './datasets/hd.ts';
 import { randman } from './datasets/randman.ts';
 import { sc } from './datasets/sc.ts';
 import { shd } from './datasets/shd.ts';
+import { spokenDigits } from './datasets/spokenDigits.ts';
 import { ssc } from './datasets/ssc.ts';
 import { tensor } from './datasets/tensor.ts';
 import type { AugmentationDefinition, DatasetDefinition, TransformDefinition } from './definition.ts';
@@ -15,7 +16,7 @@ import { spikeAugmentations } from './transforms/spikeAugmentations.ts';
 import { auto, fraction, speakers, test, type ValidationDefinition } from './validation.ts';
 
 /** Everything that the `data` section of a spec can call. */
-export const datasets: readonly DatasetDefinition[] = [shd, ssc, hd, sc, audioFolder, randman, tensor];
+export const datasets: readonly DatasetDefinition[] = [shd, ssc, hd, sc, audioFolder, spokenDigits, randman, tensor];
 export const transforms: readonly (TransformDefinition | AugmentationDefinition)[] = [
   bin,
   resample,

@@ -8,9 +8,10 @@ const { config, options } = workerData as WorkerInput;
 const parent = parentPort as MessagePort;
 
 try {
-  const loader = await openLoader(config, options);
+  const report = (reply: OpenReply) => parent.postMessage(reply);
+  const loader = await openLoader(config, options, (preparation) => report({ kind: 'preparing', preparation }));
   parent.on('message', (request: StreamRequest) => void serve(loader, request));
-  parent.postMessage({ kind: 'opened', info: loader.info } satisfies OpenReply);
+  report({ kind: 'opened', info: loader.info });
 } catch (error) {
   parent.postMessage(toFailure(error) satisfies OpenReply);
 }

@@ -21,6 +21,7 @@ export class RunFolder {
     return join(this.path, 'checkpoints', 'last.safetensors');
   }
 
+  /** The weights that were tested: of the best epoch, or with `train.select: last` of the last one. */
   get best(): string {
     return join(this.path, 'checkpoints', 'best.safetensors');
   }
@@ -109,6 +110,7 @@ export interface RunResult {
   readonly name: string;
   readonly test_accuracy: number;
   readonly test_loss: number;
+  /** Of the weights that were tested, those of `best_epoch`. */
   readonly valid_accuracy: number;
   readonly best_epoch: number;
   /** Epochs trained. */

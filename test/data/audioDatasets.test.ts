@@ -36,7 +36,7 @@ function write(path: string, content: Uint8Array | string): void {
 }
 
 const open = (dataset: DatasetDefinition, given: object = {}): Promise<OpenDataset> =>
-  dataset.open({ ...defaultParams(dataset), folder, ...given });
+  dataset.open({ ...defaultParams(dataset), folder, ...given }, () => {});
 
 /** `code: message` of the error, with the folder's own name left out. */
 async function errorOf(promise: Promise<unknown>): Promise<string> {

@@ -34,7 +34,7 @@ async function open(train: string): Promise<OpenDataset> {
 }
 
 async function openFolder(path = folder): Promise<OpenDataset> {
-  const dataset = await shd.open({ folder: path });
+  const dataset = await shd.open({ folder: path }, () => {});
   opened.push(dataset);
   return dataset;
 }
@@ -87,7 +87,7 @@ describe('whole files', () => {
   test('ssc brings its own validation split', async () => {
     for (const split of ['train', 'valid', 'test'])
       copyFileSync(join(fixtures, 'valid.h5'), join(folder, `ssc_${split}.h5`));
-    const dataset = await ssc.open({ folder });
+    const dataset = await ssc.open({ folder }, () => {});
     opened.push(dataset);
     expect(Object.keys(dataset.splits)).toEqual(['train', 'validation', 'test']);
   });

@@ -9,7 +9,8 @@ import { randmanParams } from './randmanParams.ts';
 const WINDOW = 0.04;
 const STEPS = 40;
 
-const openSplits = async (params: AnyParams = {}) => (await randman.open({ ...randmanParams, ...params })).splits;
+const openSplits = async (params: AnyParams = {}) =>
+  (await randman.open({ ...randmanParams, ...params }, () => {})).splits;
 
 async function readAll(split: DatasetSplit): Promise<SpikeSample[]> {
   return (await split.read(Array.from(split.labels.keys()))) as SpikeSample[];
@@ -48,7 +49,7 @@ test('samples of a class lie on a smooth curve', async () => {
   expect(median(nearest)).toBeLessThan(0.1 * median(others));
 });
 
-test('the quickstart: counts tell nothing, times do', async () => {
+test('the example: counts tell nothing, times do', async () => {
   const { train, test } = await readouts();
   expect(linearAccuracy(train.counts, train.labels, test.counts, test.labels)).toBeLessThan(0.6);
   expect(linearAccuracy(train.times, train.labels, test.times, test.labels)).toBeGreaterThan(0.7);

@@ -15,8 +15,8 @@ function compileText(text: string, sets: readonly string[] = []) {
 }
 
 describe('compileSpec', () => {
-  it('compiles the quickstart', () => {
-    const { graph, experiment } = compileSpec('specs/quickstart.yaml');
+  it('compiles an example', () => {
+    const { graph, experiment } = compileSpec('specs/randman.yaml');
     expect(graph.classes).toBe(10);
     expect(experiment.model.layers.map((l) => l.name)).toEqual(['radlif1', 'radlif2', 'li', 'softmax_sum']);
     expect(graph.parameters.filter((p) => p.trainable).map((p) => p.key)).toContain('snn.1.V.weight');

@@ -7,7 +7,7 @@ export interface Word {
   readonly scores: readonly number[];
   /** Seconds of the stream: when it began, to the chunk; with a silence gate only. */
   readonly start?: number;
-  /** When it was known. */
+  /** With a silence gate, when it ended; otherwise when it was known. */
   readonly end: number;
 }
 
@@ -59,7 +59,7 @@ export class Words {
       return [];
     }
     if (this.opened === null) return [];
-    const word = this.word(result);
+    const word = this.word(result, this.pause);
     this.opened = null;
     this.pending = null;
     return [word];
@@ -73,9 +73,17 @@ export class Words {
     return [word];
   }
 
-  private word({ scores }: StreamResult): Word {
-    const start = this.opened === null ? {} : { start: this.opened };
-    return { index: argmax(scores), scores: [...scores], ...start, end: this.seconds };
+  /** Seconds without an event that close the gate. */
+  private get pause(): number {
+    const { segmentation, stepSeconds } = this.stream.info;
+    return segmentation?.kind === 'silence' ? segmentation.steps * (stepSeconds ?? 1) : 0;
+  }
+
+  /** One that ended so long ago. */
+  private word({ scores }: StreamResult, ago = 0): Word {
+    const start = this.opened;
+    const end = Math.max(start ?? 0, this.seconds - ago);
+    return { index: argmax(scores), scores: [...scores], ...(start !== null && { start }), end };
   }
 }
 

@@ -86,7 +86,7 @@ function batchnorm(network: Network, node: ProjectionNode, norm: Batchnorm, x: B
   const { mean, scale } = coefficients;
   const value = { array: null, raw: { array: x, affine: { mean, scale, bias: own.bias } } };
   if (!variant.training) {
-    program.call(runningKernel(k, features), 1, { ...own, ...coefficients });
+    program.constant(runningKernel(k, features), 1, { ...own, ...coefficients });
     return { value, backward: () => {} };
   }
   const rows = { rows: network.rowCount(time), ...network.rows(time) };

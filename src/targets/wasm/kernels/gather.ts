@@ -50,7 +50,7 @@ export function gather(k: Kernels, outputs: number): Func {
 function gatherRow(f: Func, span: Local, vectors: number, addressOf: (feature: Expr) => Expr): Local[] {
   const totals = Array.from({ length: vectors }, (_, i) => f.local('v128', `y${i}`));
   const event = f.let('event', loadI32(span, spanWords.start));
-  const end = f.let('end', loadI32(span, spanWords.end));
+  const end = f.let('end', loadI32(span, spanWords.mixed));
   for (const total of totals) f.set(total, splat(0));
   const sumUp = (term: (from: Local, i: number) => Expr) =>
     f.while(lt(event, end), () => {
@@ -58,15 +58,11 @@ function gatherRow(f: Func, span: Local, vectors: number, addressOf: (feature: E
       inTurns(f, vectors, [event, end], (i) => f.set(totals[i], v.add(totals[i], term(from, i))));
       f.set(event, add(event, eventBytes));
     });
-  f.if(
-    loadI32(span, spanWords.shared),
-    () => {
-      sumUp((from, i) => loadV(from, 16 * i));
-      const shared = f.let('shared', loadSplat(span, spanWords.shared));
-      for (const total of totals) f.set(total, v.mul(total, shared));
-    },
-    () => sumUp((from, i) => v.mul(loadSplat(event, 4), loadV(from, 16 * i))),
-  );
+  sumUp((from, i) => loadV(from, 16 * i));
+  const shared = f.let('shared', loadSplat(span, spanWords.shared));
+  for (const total of totals) f.set(total, v.mul(total, shared));
+  f.set(end, loadI32(span, spanWords.end));
+  sumUp((from, i) => v.mul(loadSplat(event, 4), loadV(from, 16 * i)));
   return totals;
 }
 

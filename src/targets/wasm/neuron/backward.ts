@@ -73,7 +73,7 @@ export function backwardKernel(k: Kernels, name: string, plan: NeuronPlan): Kern
         const to = writer.rowsOf(target, c);
         const rows = [c.samples, matrix.base, d.base, from.rows, from.row, target.base, to.rows, to.row, 0];
         if (!plan.gates.products.has(eqn.out.id)) f.do(call(denseDots(k, features, features), rows));
-        else f.do(call(gatedDots(k, features, features), [...rows, a.gates, writer.rowBefore(c), scratch!]));
+        else f.do(call(gatedDots(k, features, features, null), [...rows, a.gates, writer.rowBefore(c), scratch!]));
       } else
         rowByRow(
           k,
