@@ -1,9 +1,9 @@
 import { basename, extname } from 'node:path';
 import { recordingKind } from '../data/recordings.ts';
 import { UserError } from '../diagnostics/diagnostic.ts';
+import type { OnnxModelInfo } from '../targets/onnx/info.ts';
 import { activityOutput } from '../targets/onnx/interface.ts';
 import { loadFile } from '../targets/onnx/load.ts';
-import type { OnnxModelInfo } from '../targets/onnx/info.ts';
 import type { DemoDescription } from './description.ts';
 
 /** What the page needs to know of the model. Throws UserError SP845 where the page cannot run it. */
