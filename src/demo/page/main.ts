@@ -11,14 +11,25 @@ const open = element<HTMLButtonElement>('open');
 const file = element<HTMLInputElement>('file');
 const level = element<HTMLMeterElement>('level');
 
-/** Runs something the person asked for; what goes wrong is shown. */
+let isBusy = false;
+
+/** Does what the person asked for, one thing at a time; what goes wrong is shown. */
 async function attempt(work: () => Promise<void>): Promise<void> {
+  if (isBusy) return;
+  setBusy(true);
   try {
     await work();
   } catch (error) {
     console.error(error);
     say(error instanceof DemoError ? error.message : `Something went wrong: ${(error as Error).message}`, true);
+  } finally {
+    setBusy(false);
   }
+}
+
+function setBusy(busy: boolean): void {
+  isBusy = busy;
+  for (const button of [listen, open]) button.disabled = busy;
 }
 
 class Demo {
@@ -38,7 +49,6 @@ class Demo {
       if (chosen) attempt(() => this.classifyFile(chosen)).finally(() => (file.value = ''));
     });
     this.acceptDrops();
-    for (const button of [listen, open]) button.disabled = false;
     say('Ready.');
   }
 
@@ -59,6 +69,7 @@ class Demo {
   }
 
   private async classifyFile(chosen: File): Promise<void> {
+    await this.endListening();
     say(`Reading ${chosen.name} …`);
     const { sampleRate, assumeRate } = this.model.description;
     const sound = await decode(chosen, sampleRate);
@@ -76,11 +87,16 @@ class Demo {
   }
 
   private async stop(): Promise<void> {
+    const sound = await this.endListening();
+    if (sound) await this.classify(trimmed(sound), 'the microphone');
+  }
+
+  /** What was heard, where the page listens. */
+  private async endListening(): Promise<Sound | null> {
     const { recording } = this;
-    if (!recording) return;
     this.recording = null;
     this.showListening(false);
-    await this.classify(trimmed(await recording.stop()), 'the microphone');
+    return recording ? recording.stop() : null;
   }
 
   private showListening(on: boolean): void {
@@ -99,4 +115,10 @@ class Demo {
   }
 }
 
-attempt(async () => void new Demo(await Model.load()));
+try {
+  new Demo(await Model.load());
+  setBusy(false);
+} catch (error) {
+  console.error(error);
+  say(`The demo cannot start: ${(error as Error).message}`, true);
+}

@@ -18,9 +18,11 @@ export async function record(onChunk: (level: number) => void): Promise<Recordin
   const chunks: Float32Array[] = [];
   recorder.port.onmessage = ({ data }: MessageEvent<Float32Array>) => {
     chunks.push(data);
-    onChunk(Math.min(1, Math.max(...data.map(Math.abs))));
+    // The ear hears ratios: a tenth of the amplitude is shown as a third.
+    onChunk(Math.sqrt(Math.min(1, Math.max(...data.map(Math.abs)))));
   };
   context.createMediaStreamSource(stream).connect(recorder);
+  await context.resume();
   return {
     async stop() {
       const rate = context.sampleRate;
