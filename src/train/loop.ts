@@ -29,7 +29,8 @@ export interface BatchSource {
 /** Where the loop leaves what it has learnt: a run folder. */
 export interface TrainingStore {
   saveLast(state: TrainingState): Promise<void>;
-  saveBest(state: TrainingState): Promise<void>;
+  /** Keeps the weights that are to be tested, in place of earlier ones. */
+  saveSelected(state: TrainingState): Promise<void>;
   appendMetrics(metrics: EpochMetrics): Promise<void>;
 }
 
@@ -91,8 +92,9 @@ export async function train(training: Training, initial: TrainingState): Promise
     const [validation] = await Promise.all([evaluateSplit(training, 'validation', state.epoch), store.saveLast(state)]);
     const metrics = epochMetrics(state, validation);
     state = stateAfterEpoch(state, metrics, training.schedule);
+    const selected = metrics.best || config.select === 'last';
     // The last checkpoint says that the epoch is over: then the rest must be there.
-    await both(store.appendMetrics(metrics), metrics.best ? store.saveBest(state) : Promise.resolve());
+    await both(store.appendMetrics(metrics), selected ? store.saveSelected(state) : Promise.resolve());
     await store.saveLast(state);
     observer.epochDone(metrics);
   }
@@ -173,12 +175,14 @@ function epochMetrics(state: TrainingState, validation: SplitMetrics): EpochMetr
 
 function stateAfterEpoch(state: TrainingState, metrics: EpochMetrics, schedule: Schedule): TrainingState {
   const { epoch, validation, best } = metrics;
+  const last = { epoch, accuracy: validation.accuracy, loss: validation.loss };
   return {
     epoch: epoch + 1,
     batch: 0,
     train: noMetrics,
     schedule: schedule.next(state.schedule, validation.accuracy),
-    best: best ? { epoch, accuracy: validation.accuracy, loss: validation.loss } : state.best,
+    best: best ? last : state.best,
+    last,
     seconds: state.seconds + validation.seconds,
   };
 }

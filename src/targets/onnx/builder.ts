@@ -88,6 +88,15 @@ export class GraphBuilder {
     });
   }
 
+  /** A scalar int64 constant, shared between its uses. */
+  index(value: number): Value {
+    return this.shared(`n:${value}`, () => {
+      const name = this.name(`const_${value}n`);
+      this.initializers.push(int64Tensor(name, [], [value]));
+      return name;
+    });
+  }
+
   /** 0, 1, ... as a vector of int64, as many as `count` (one number, [1] or a scalar) says. */
   range(count: Value, wish: string): Value {
     const [start, end, stride] = [this.ints([0]), count, this.ints([1])].map((v) =>

@@ -1,4 +1,5 @@
-import { loadFile, type OnnxModelInfo, type OnnxOptions } from './load.ts';
+import type { OnnxModelInfo } from './info.ts';
+import { loadFile, type OnnxOptions } from './load.ts';
 import { type OnnxModel, sequenceModel } from './run.ts';
 import { type OnnxStream, streamModel } from './runStream.ts';
 

@@ -2,8 +2,9 @@ import { type InferenceSession, Tensor } from 'onnxruntime-node';
 import { type Batch, toDense } from '../../data/batch.ts';
 import { UserError } from '../../diagnostics/diagnostic.ts';
 import type { Tensors } from '../target.ts';
+import type { OnnxModelInfo } from './info.ts';
 import { rateOutput } from './interface.ts';
-import { type LoadedFile, loadBytes, loadFile, type OnnxModelInfo, type OnnxOptions } from './load.ts';
+import { type LoadedFile, loadBytes, loadFile, type OnnxOptions } from './load.ts';
 import { batchLoss, meanRates } from './measures.ts';
 
 export interface OnnxResult {
@@ -48,11 +49,13 @@ export function sequenceModel(file: LoadedFile): OnnxModel {
 class LoadedModel implements OnnxModel {
   readonly info: OnnxModelInfo;
   private readonly session: InferenceSession;
+  private readonly run: LoadedFile['run'];
   private readonly lossPerStep: boolean;
   private readonly defaults: ReadonlyMap<string, Tensor>;
 
-  constructor({ session, info, lossPerStep, defaults }: LoadedFile) {
+  constructor({ session, run, info, lossPerStep, defaults }: LoadedFile) {
     this.session = session;
+    this.run = run;
     this.info = info;
     this.lossPerStep = lossPerStep;
     this.defaults = defaults;
@@ -60,7 +63,7 @@ class LoadedModel implements OnnxModel {
 
   async evaluate(batch: Batch, initialStates: Tensors = new Map()): Promise<OnnxResult> {
     this.requireFit(batch);
-    const results = await this.session.run(this.feeds(batch, initialStates));
+    const results = await this.run(this.feeds(batch, initialStates));
     const values = (name: string) => results[name].data as Float32Array;
     const scores = values('scores');
     const output = 'output' in results ? values('output') : undefined;
@@ -77,7 +80,7 @@ class LoadedModel implements OnnxModel {
 
   async classifySound(samples: Float32Array): Promise<Float32Array> {
     const x = new Tensor('float32', samples, [1, samples.length]);
-    const { scores } = await this.session.run({ ...Object.fromEntries(this.defaults), x }, ['scores']);
+    const { scores } = await this.run({ ...Object.fromEntries(this.defaults), x }, ['scores']);
     return scores.data as Float32Array;
   }
 

@@ -12,6 +12,12 @@ export interface TimeAxis {
   readonly lengths: Value;
   /** [time, batch, 1] of bool. */
   readonly valid: Value;
+  /** One bool, true where the batch is one sample and all its steps are valid; null where steps may be held back. */
+  readonly alone: Value | null;
+  /** One bool, true where there is one step of one sample; null where that is no case of its own. */
+  readonly oneStep: Value | null;
+  /** [batch, 1] of bool: rows whose states are the initial ones whatever was fed; null where no row is. */
+  readonly reset: Value | null;
   /** [time, batch, 1] of bool: states are the initial ones again before such a step; null where they never are. */
   readonly restart: Value | null;
   /** The last valid step of a sequence: [time, batch, features] -> [batch, features]. */
@@ -32,6 +38,10 @@ export function emitTimeAxis(builder: GraphBuilder, x: Value, lengthsInput: Valu
   const before = builder.op('Less', [steps, lengths], 'valid_steps');
   const valid = builder.op('Unsqueeze', [before, builder.ints([2])], 'valid');
 
+  const shortest = builder.op('ReduceMin', [lengths], 'shortest', { keepdims: 1 });
+  const whole = builder.op('Equal', [shortest, time], 'all_valid');
+  const single = builder.op('Equal', [batch, builder.ints([1])], 'one_sample');
+
   const lastIndices = once(() => {
     const last = builder.op('Sub', [lengths, builder.ints([1])], 'last_step');
     const columns = [last, builder.range(batch, 'samples')].map((v) =>
@@ -51,6 +61,9 @@ export function emitTimeAxis(builder: GraphBuilder, x: Value, lengthsInput: Valu
     batch,
     lengths,
     valid,
+    alone: builder.op('And', [single, whole], 'alone'),
+    oneStep: null,
+    reset: null,
     restart: null,
     last: (sequence, wish) => builder.op('GatherND', [sequence, lastIndices()], wish),
     mean(sequence, wish) {

@@ -87,7 +87,7 @@ export function joined(results: readonly StepResult[]): StepResult {
   };
 }
 
-function concatenated(parts: readonly Float32Array[]): Float32Array {
+export function concatenated(parts: readonly Float32Array[]): Float32Array {
   const all = new Float32Array(parts.reduce((sum, { length }) => sum + length, 0));
   let start = 0;
   for (const part of parts) {

@@ -13,9 +13,9 @@ import type {
 } from '../target.ts';
 import { InputWriter } from './inputs.ts';
 import { gibibytes, Machine, memoryThere } from './machine.ts';
-import { joined } from './microBatches.ts';
-import { ModelCode } from './modelCode.ts';
-import { penalty, readOutputs } from './outputs.ts';
+import { concatenated, joined } from './microBatches.ts';
+import { type FedProgram, ModelCode } from './modelCode.ts';
+import { penalty, readOutputs, readScores } from './outputs.ts';
 import type { Buffer, Run } from './program.ts';
 import { type Part, StepPlanner } from './stepPlan.ts';
 
@@ -91,6 +91,15 @@ export class WasmModel implements CompiledModel {
     return results.length === 1 ? results[0] : joined(results);
   }
 
+  async predict(batch: Batch): Promise<Float32Array> {
+    const run = this.runOf(batch, 0);
+    const scores = this.planner.prediction(batch).map(({ batch, pass }) => {
+      this.runForward(pass, batch, {}, run);
+      return readScores(this.machine.floats, this.graph, pass);
+    });
+    return scores.length === 1 ? scores[0] : concatenated(scores);
+  }
+
   async parameters(): Promise<Map<string, Float32Array>> {
     const { trained, fixed } = this.code;
     const { floats } = this.machine;
@@ -104,6 +113,7 @@ export class WasmModel implements CompiledModel {
 
   load(parameters: Tensors): void {
     const { trained, fixed } = this.code;
+    this.machine.forgetConstants();
     for (const [key, values] of parameters) {
       const initial = this.initialStates.get(key);
       if (initial && initial.length === values.length) this.initialStates.set(key, values.slice());
@@ -166,7 +176,7 @@ export class WasmModel implements CompiledModel {
     this.machine.reserve(pass.program);
     this.inputs.writeBatch(pass, batch);
     this.inputs.writeTrainingDraws(pass, batch, request);
-    this.machine.run(pass.program, run);
+    this.machine.run(pass.program, run, pass.helped);
     return readOutputs(this.machine.floats, this.graph, pass, batch, request);
   }
 
@@ -181,16 +191,20 @@ export class WasmModel implements CompiledModel {
       return result;
     });
     this.machine.floats.set(sum, start);
-    this.machine.run(this.code.updateProgram(), run);
+    this.machine.run(this.code.updateProgram(), run, true);
     return joined(results);
   }
 
   private evaluateOn({ batch, request, pass }: Part<ForwardRequest>, run: Run): StepResult {
+    this.runForward(pass, batch, request, run);
+    return readOutputs(this.machine.floats, this.graph, pass, batch, request);
+  }
+
+  private runForward(pass: FedProgram, batch: Batch, { initialStates }: ForwardRequest, run: Run): void {
     this.machine.reserve(pass.program);
     this.inputs.writeBatch(pass, batch);
-    this.inputs.writeStates(pass, batch, (key) => request.initialStates?.get(key) ?? null);
-    this.machine.run(pass.program, run);
-    return readOutputs(this.machine.floats, this.graph, pass, batch, request);
+    this.inputs.writeStates(pass, batch, (key) => initialStates?.get(key) ?? null);
+    this.machine.run(pass.program, run, pass.helped);
   }
 
   private runOf(batch: Batch, learningRate: number): Run {

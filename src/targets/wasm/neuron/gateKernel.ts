@@ -28,7 +28,7 @@ export function gateKernel(k: Kernels, name: string, plan: NeuronPlan): Kernel {
       const span = f.let('span', add(a.spans, mul(row, spanBytes)));
       f.do(storeI32(span, out));
       writer.overNeurons(
-        { t, firstSample: b, samples: one, firstRow: row, firstPanel: i32(0), endPanel: i32(count) },
+        { t, firstSample: b, samples: one, firstRow: row, firstPanel: i32(0), endPanel: i32(count), reversed: false },
         (o) => {
           const reader = writer.reader(o);
           for (const eqn of plan.gates.eqns) reader.define(eqn.out.id, emit(f, eqn, reader.read));
