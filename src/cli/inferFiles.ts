@@ -96,32 +96,25 @@ async function classifyFile(opened: AnyModel, file: string, progress: FileProgre
 }
 
 async function classify(opened: AnyModel, file: string, sample: number, recording: Recording): Promise<Inference[]> {
-  const { info } = opened;
+  const found =
+    opened.mode === 'step' ? await wordsOf(opened.model, recording) : [await wholeOf(opened.model, recording)];
+  return found.map((one) => inferenceOf(file, sample, one, opened.info));
+}
+
+type Found = Omit<Word, 'end'> & { readonly end?: number };
+
+export function inferenceOf(file: string, sample: number, found: Found, { classNames }: OnnxModelInfo): Inference {
+  return { file, sample, class: classNames[found.index], ...found };
+}
+
+/** What a model of whole sequences says to a recording. */
+export async function wholeOf(model: OnnxModel, recording: Recording): Promise<Found> {
   const start = performance.now();
-  if (opened.mode === 'step') {
-    const words = await wordsOf(opened.model, recording);
-    const seconds = (performance.now() - start) / 1000;
-    return words.map((word) => inferenceOf(file, sample, word, info, seconds / words.length));
-  }
-  const scores = await scoresOf(opened.model, recording);
-  const seconds = (performance.now() - start) / 1000;
-  const index = argmax(scores);
-  return [inferenceOf(file, sample, { index, scores: [...scores] }, info, seconds)];
-}
-
-export function inferenceOf(
-  file: string,
-  sample: number,
-  word: Omit<Word, 'end'> & { readonly end?: number },
-  { classNames }: OnnxModelInfo,
-  seconds: number,
-): Inference {
-  return { file, sample, class: classNames[word.index], ...word, seconds };
-}
-
-export async function scoresOf(model: OnnxModel, recording: Recording): Promise<Float32Array> {
-  if (recording.kind === 'sound') return model.classifySound(recording.samples);
-  return (await model.evaluate(recording.batch)).scores;
+  const scores =
+    recording.kind === 'sound'
+      ? await model.classifySound(recording.samples)
+      : (await model.evaluate(recording.batch)).scores;
+  return { index: argmax(scores), scores: [...scores], seconds: (performance.now() - start) / 1000 };
 }
 
 /** Feeds a recording to a model of a stream in chunks. */

@@ -18,6 +18,11 @@ export function duration(seconds: number): string {
   return hours === 0 ? `${minutes}:${tail}` : `${hours}:${String(minutes).padStart(2, '0')}:${tail}`;
 }
 
+/** Seconds as 0.1 ms or 14.1414 ms. */
+export function milliseconds(seconds: number): string {
+  return `${Number((1000 * seconds).toPrecision(6))} ms`;
+}
+
 /** 1,234,567. */
 export function count(n: number): string {
   return Math.round(n).toLocaleString('en-US');

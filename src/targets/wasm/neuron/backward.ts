@@ -1,8 +1,8 @@
 import type { Atom, Eqn } from '../../../ir/step.ts';
-import { add, type Local, mul, splat, storeV } from '../assembler/expr.ts';
+import { add, i32, type Local, mul, splat, v, zeroFill } from '../assembler/expr.ts';
 import { call } from '../assembler/func.ts';
 import { denseDots, gatedDots, scratchBytes } from '../kernels/dots.ts';
-import { eachFeature, type Kernel, type Kernels, rowParams } from '../kernels/kernel.ts';
+import { type Kernel, type Kernels, rowParams } from '../kernels/kernel.ts';
 import { rowByRow, sharedParams, sharedPlaces } from './forward.ts';
 import type { NeuronPlan } from './plan.ts';
 import {
@@ -22,9 +22,13 @@ export function backwardSequences(plan: NeuronPlan): string[] {
   return [...new Set([...plan.adjoint.inputs.map((_, i) => `dInput${i}`), ...plan.outers.map((o) => o.left)])];
 }
 
+/** Inputs that are normalised on reading: batchnorm's gradient is made of sums over their cotangents. */
+export const affineInputs = ({ affine }: NeuronPlan): number[] => affine.flatMap((is, i) => (is ? [i] : []));
+
 /**
  * All time steps of a chunk, the last one first: from the cotangent of the output to those of the inputs, and per chunk
- * the sums that the parameters' gradients are made of, [chunks, sums, features].
+ * the sums that the parameters' gradients are made of, [chunks, sums, features], and for each normalised input those of
+ * its cotangent, and of the cotangent times (input - mean), [chunks, 2, features].
  */
 export function backwardKernel(k: Kernels, name: string, plan: NeuronPlan): Kernel {
   const { adjoint, features } = plan;
@@ -35,6 +39,7 @@ export function backwardKernel(k: Kernels, name: string, plan: NeuronPlan): Kern
     ...adjoint.states.flatMap((_, i) => [`carried${i}`, `carriedToo${i}`]),
     ...plan.backwardScratch.map((v) => `scratch${v.id}`),
     ...(adjoint.sums.length > 0 ? ['sums'] : []),
+    ...affineInputs(plan).map((i) => `inputSums${i}`),
     ...(plan.gates.products.size > 0 ? ['gates', 'dotScratch'] : []),
     ...rowParams,
   ];
@@ -53,13 +58,13 @@ export function backwardKernel(k: Kernels, name: string, plan: NeuronPlan): Kern
     });
     const writer = new BodyWriter(f, features, a, places, plan.recomputed);
     const size = featureBytes(features);
-    const sums =
-      adjoint.sums.length > 0 ? f.let('chunkSums', add(a.sums, mul(chunk, adjoint.sums.length * size))) : null;
-
-    if (sums)
-      adjoint.sums.forEach(
-        (_, i) => void eachFeature(f, features, (o) => f.do(storeV(add(sums, o), splat(0), i * size))),
-      );
+    const zeroed = (base: Local, kinds: number) => {
+      const own = f.let('chunkSums', add(base, mul(chunk, kinds * size)));
+      f.do(zeroFill(own, i32(kinds * size)));
+      return own;
+    };
+    const sums = adjoint.sums.length > 0 ? zeroed(a.sums, adjoint.sums.length) : null;
+    const inputSums = new Map(affineInputs(plan).map((i) => [i, zeroed(a[`inputSums${i}`], 2)]));
     const begin = (c: StepContext) => {
       writer.overNeurons(c, (o) => now.forEach((base) => void writer.store({ base, at: 'sample' }, splat(0), o)));
     };
@@ -89,11 +94,20 @@ export function backwardKernel(k: Kernels, name: string, plan: NeuronPlan): Kern
     writer.overTime(chunk, plan.backward, true, begin, (c) => {
       writeStep(writer, plan.backward, c, stores, kept, {
         rowOperation,
-        also: (level, o, reader) =>
+        also: (level, o, reader) => {
+          const here = (value: Atom) => plan.backward.levelOf(value) === level;
           adjoint.sums.forEach((s, i) => {
-            if (!sums || plan.backward.levelOf(s.value) !== level) return;
-            o.outside.accumulate(add(sums, o.feature), i * size, reader.read(s.value));
-          }),
+            if (sums && here(s.value)) o.outside.accumulate(add(sums, o.feature), i * size, reader.read(s.value));
+          });
+          for (const [i, own] of inputSums) {
+            const { cotangent } = adjoint.inputs[i];
+            if (!here(cotangent)) continue;
+            const d = reader.read(cotangent);
+            const centered = writer.centered(plan.step.inputs[i].variable, o);
+            o.outside.accumulate(add(own, o.feature), 0, d);
+            o.outside.accumulate(add(own, o.feature), size, v.mul(d, centered));
+          }
+        },
       });
       now.forEach((base, i) => {
         const swapped = f.let('swapped', base);

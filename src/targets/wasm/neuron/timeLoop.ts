@@ -271,6 +271,13 @@ export class BodyWriter {
     return v.add(v.mul(v.sub(raw, perFeature(mean)), perFeature(scale)), perFeature(bias));
   }
 
+  /** A normalised input before its scale and bias, x - mean. */
+  centered({ id }: Var, offsets: Offsets): Expr {
+    const place = this.places.get(id) as Place;
+    const mean = loadV(add(place.affine!.mean, offsets.feature));
+    return v.sub(loadV(this.address(place, offsets), offsets.shift), offsets.outside.constant('mean', mean));
+  }
+
   /** Row of a place for the first sample, of an array of so many rows. */
   rowsOf(place: Place, c: StepContext): { row: Expr; rows: Expr } {
     if (place.at === 'sample') return { row: c.firstSample, rows: this.args.sampleRows };
