@@ -15,7 +15,10 @@ interface DemoOptions extends OutputOptions {
 export function demoCommand(): Command {
   const command = new Command('demo')
     .description('Write a page that listens to the microphone or takes recordings, and shows what the network does.')
-    .argument('<model.onnx>', 'a model of sound: "sparchc export RUN --input waveform --record"')
+    .argument(
+      '<model.onnx>',
+      'a model of sound: "sparchc export RUN --input waveform --record", with or without --mode step',
+    )
     .option('-o, --output <folder>', 'where to write it (default: NAME-demo beside the model)');
   return withOutput(command).addHelpText('after', EXAMPLES).action(demo);
 }

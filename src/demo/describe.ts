@@ -3,24 +3,25 @@ import { recordingKind } from '../data/recordings.ts';
 import { UserError } from '../diagnostics/diagnostic.ts';
 import type { OnnxModelInfo } from '../targets/onnx/info.ts';
 import { activityOutput } from '../targets/onnx/interface.ts';
-import { loadFile } from '../targets/onnx/load.ts';
+import { type LoadedFile, loadFile } from '../targets/onnx/load.ts';
 import type { DemoDescription } from './description.ts';
 
 /** What the page needs to know of the model. Throws UserError SP845 where the page cannot run it. */
 export async function describeDemo(path: string): Promise<DemoDescription> {
-  const { session, info } = await loadFile(path, null, {});
+  const { session, info, defaults } = await loadFile(path, null, {});
   const { outputNames } = session;
   await session.release();
   requireSound(path, info);
-  if (info.mode === 'step') throw unfit(path, 'is a model of a stream; export it again without --mode step');
   if (!info.layers.every(({ layer }) => outputNames.includes(activityOutput(layer)))) {
     throw unfit(path, 'does not show what its layers do; export it again with --input waveform --record');
   }
-  const { classNames, assumeRate, layers, pipeline, license, version } = info;
+  const { mode, classNames, assumeRate, layers, pipeline, license, version } = info;
   const sampleRate = info.sampleRate as number;
   const stepSeconds = info.stepSeconds as number;
   return {
     name: nameOf(path, info),
+    mode,
+    initialStates: mode === 'step' ? statesIn(defaults) : {},
     classNames,
     sampleRate,
     assumeRate,
@@ -30,6 +31,13 @@ export async function describeDemo(path: string): Promise<DemoDescription> {
     license,
     version,
   };
+}
+
+function statesIn(defaults: LoadedFile['defaults']): DemoDescription['initialStates'] {
+  const states = [...defaults].filter(([name]) => name.startsWith('state.'));
+  return Object.fromEntries(
+    states.map(([name, { dims, data }]) => [name, { dims, values: [...(data as Float32Array)] }]),
+  );
 }
 
 function requireSound(path: string, info: OnnxModelInfo): void {

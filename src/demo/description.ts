@@ -1,6 +1,10 @@
 /** What the page of a demo knows of its model, as `demo.json`: a browser's runtime does not show a model's properties. */
 export interface DemoDescription {
   readonly name: string;
+  /** Takes whole recordings, or a stream in chunks. */
+  readonly mode: 'sequence' | 'step';
+  /** Of a stream, by input: what its first chunk starts from. Empty for whole recordings, whose file holds it. */
+  readonly initialStates: Readonly<Record<string, { readonly dims: readonly number[]; readonly values: number[] }>>;
   /** By index. */
   readonly classNames: readonly string[];
   /** Of the sound that the model takes, in Hz. */

@@ -3,6 +3,7 @@ import { createRequire } from 'node:module';
 import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { UserError } from '../diagnostics/diagnostic.ts';
+import { decodeModel, encodeModel } from '../targets/onnx/proto.ts';
 import type { DemoDescription } from './description.ts';
 
 /** The compiled sources: the page's modules lie in it as they will in the demo. */
@@ -33,8 +34,17 @@ export async function writeDemo(folder: string, model: string, description: Demo
   }
   const copied = new Set<string>();
   for (const module of [entry, ...loaded]) await copyModule(module, join(folder, 'js'), copied);
-  await copyFile(model, join(folder, 'model.onnx'));
+  await writeFile(join(folder, 'model.onnx'), withoutStates(await readFile(model), description));
   await writeFile(join(folder, 'demo.json'), `${JSON.stringify(description, null, 2)}\n`);
+}
+
+/** onnxruntime-web refuses values for inputs that have a default: those that the page feeds must not have one. */
+function withoutStates(file: Uint8Array, { initialStates }: DemoDescription): Uint8Array {
+  const fed = new Set(Object.keys(initialStates));
+  if (fed.size === 0) return file;
+  const model = decodeModel(file);
+  model.graph.initializer = model.graph.initializer.filter(({ name }) => !fed.has(name));
+  return encodeModel(model);
 }
 
 function runtimeFolder(): string {

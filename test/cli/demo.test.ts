@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { basename, join, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Resampler } from '../../src/data/audio/resampler.ts';
 import { classNames, wordModel } from '../demo/wordModel.ts';
@@ -13,7 +13,9 @@ const cwd = mkdtempSync(join(tmpdir(), 'sparchc-demo-'));
 const word = resolve('test/fixtures/demo/left.wav');
 
 beforeAll(() => {
-  writeFileSync(join(cwd, 'sound.onnx'), wordModel({ input: 'waveform', record: true }));
+  const ofSound = { input: 'waveform', record: true } as const;
+  writeFileSync(join(cwd, 'sound.onnx'), wordModel(ofSound));
+  writeFileSync(join(cwd, 'stream.onnx'), wordModel({ ...ofSound, segmentation: { kind: 'reset' } }));
 });
 afterAll(() => rmSync(cwd, { recursive: true, force: true, maxRetries: 5 }));
 
@@ -55,31 +57,36 @@ it.skipIf(existsSync('node_modules/onnxruntime-web'))(
 
 describe.skipIf(missing)('in headless Chromium', () => {
   let page: Page;
-  let server: Awaited<ReturnType<typeof serve>>;
+  const servers: Awaited<ReturnType<typeof serve>>[] = [];
   const otherRate = join(cwd, 'other-rate.wav');
   /** What infer says of both recordings. */
   let inferred: { file: string; class: string; scores: number[] }[];
 
   beforeAll(async () => {
-    const { code, stdout, stderr } = await sparchc(['demo', 'sound.onnx', '-o', 'site', '--json'], cwd);
-    expect(code, stderr).toBe(0);
-    expect(JSON.parse(stdout)).toMatchObject({ folder: 'site' });
-    writeFileSync(otherRate, stereoAt44100(word));
-    inferred = JSON.parse((await sparchc(['infer', 'sound.onnx', word, otherRate, '--json'], cwd)).stdout);
-    server = await serve(join(cwd, 'site'));
     // What the microphone hears.
     const fakes = ['--use-fake-ui-for-media-stream', '--use-fake-device-for-media-stream'];
     page = await Page.open(findChromium() as string, [...fakes, `--use-file-for-fake-audio-capture=${word}`]);
-    await page.goto(server.url);
-    await page.until(`document.getElementById('status').textContent === 'Ready.'`);
+    writeFileSync(otherRate, stereoAt44100(word));
+    inferred = JSON.parse((await sparchc(['infer', 'sound.onnx', word, otherRate, '--json'], cwd)).stdout);
+    await openDemo('sound.onnx', 'site');
   });
   afterAll(async () => {
     await page?.close();
-    server?.close();
+    for (const server of servers) server.close();
   });
 
+  async function openDemo(model: string, folder: string): Promise<void> {
+    const { code, stdout, stderr } = await sparchc(['demo', model, '-o', folder, '--json'], cwd);
+    expect(code, stderr).toBe(0);
+    expect(JSON.parse(stdout)).toMatchObject({ folder });
+    const server = await serve(join(cwd, folder));
+    servers.push(server);
+    await page.goto(server.url);
+    await page.until(`document.getElementById('status').textContent === 'Ready.'`);
+  }
+
   const status = () => page.evaluate<string>(`document.getElementById('status').textContent`);
-  const whenDone = (pattern: string) => page.until(`/${pattern}/.test(document.getElementById('status').textContent)`);
+  const whenDone = (pattern: RegExp) => expect.poll(status, { timeout: 30_000 }).toMatch(pattern);
 
   async function shown(): Promise<{ class: string; scores: number[] }> {
     const rows = await page.evaluate<{ index: string; score: string }[]>(
@@ -89,10 +96,9 @@ describe.skipIf(missing)('in headless Chromium', () => {
     return { class: await page.evaluate(`document.getElementById('class').textContent`), scores };
   }
 
-  async function expectAsInfer(file: string): Promise<void> {
+  async function expectAsInfer(file: string, expected = inferred.find((one) => one.file === file)): Promise<void> {
     await page.drop(file);
-    await whenDone(`${file.split('/').at(-1)}, classified`);
-    const expected = inferred.find((inference) => inference.file === file);
+    await whenDone(new RegExp(`^${basename(file)}: .* classified`));
     const { class: name, scores } = await shown();
     expect(name).toBe(expected?.class);
     expect(scores).toHaveLength(4);
@@ -126,13 +132,17 @@ describe.skipIf(missing)('in headless Chromium', () => {
     for (const count of colours) expect(count).toBeGreaterThan(2);
   });
 
-  it('listens to the microphone', async () => {
+  async function listenFor(milliseconds: number): Promise<void> {
     await page.evaluate(`document.getElementById('listen').click()`);
-    await whenDone('^Listening');
+    await whenDone(/^Listening/);
     await page.until(`document.getElementById('level').value > 0`);
-    await new Promise((resolve) => setTimeout(resolve, 1200));
+    await new Promise((resolve) => setTimeout(resolve, milliseconds));
     await page.evaluate(`document.getElementById('listen').click()`);
-    await whenDone('from the microphone, classified');
+    await whenDone(/^Microphone: .* classified/);
+  }
+
+  it('listens to the microphone', async () => {
+    await listenFor(1200);
     expect(classNames).toContain((await shown()).class);
   });
 
@@ -140,8 +150,16 @@ describe.skipIf(missing)('in headless Chromium', () => {
     const file = join(cwd, 'letter.wav');
     writeFileSync(file, 'Dear Sir or Madam,');
     await page.drop(file);
-    await whenDone('cannot read');
-    expect(await status()).toMatch(/^This browser cannot read “letter.wav”: it is damaged, or no recording/);
+    await whenDone(/^This browser cannot read “letter.wav”: it is damaged, or no recording/);
+  });
+
+  it('streams chunks through a model of a stream, as infer does', async () => {
+    await openDemo('stream.onnx', 'live');
+    const { stdout } = await sparchc(['infer', 'stream.onnx', word, '--json'], cwd);
+    await expectAsInfer(word, JSON.parse(stdout)[0]);
+    const before = (await shown()).scores;
+    await listenFor(500);
+    expect((await shown()).scores).not.toEqual(before);
   });
 
   it('asks no other server, and complains about nothing', () => {

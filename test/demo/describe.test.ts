@@ -12,6 +12,8 @@ it('tells the page what a browser cannot read from the model', async () => {
   writeFileSync(path, wordModel({ input: 'waveform', record: true }));
   expect(await describeDemo(path)).toEqual({
     name: 'words',
+    mode: 'sequence',
+    initialStates: {},
     classNames,
     sampleRate: 16_000,
     assumeRate: false,
@@ -27,17 +29,20 @@ it('tells the page what a browser cannot read from the model', async () => {
   });
 });
 
+it('knows where a stream begins', async () => {
+  writeFileSync(path, wordModel({ input: 'waveform', record: true, segmentation: { kind: 'reset' } }));
+  const { mode, initialStates } = await describeDemo(path);
+  expect(mode).toBe('step');
+  expect(initialStates['state.h1.u']).toEqual({ dims: [1, 24], values: expect.arrayContaining([expect.any(Number)]) });
+  expect(initialStates['state.sound']).toEqual({ dims: [1, 0], values: [] });
+});
+
 describe('refuses', () => {
   const spikes = { ...metadata, preprocessing: [{ type: 'bin', params: { steps: 10, window: 1 } }] };
   it.each([
     ['features', {}, /takes features, .* export it again with --input waveform --record$/],
     ['spikes', { metadata: spikes }, /takes recorded spikes, .* \(in SHD, a model of the cochlea\) is not part of it/],
     ['layers that do not show what they do', { input: 'waveform' }, /does not show what its layers do; .* --record$/],
-    [
-      'a stream',
-      { input: 'waveform', record: true, segmentation: { kind: 'reset' } },
-      /is a model of a stream; export it again without --mode step$/,
-    ],
   ] satisfies [string, Partial<ExportOptions>, RegExp][])('%s', async (_, options, message) => {
     writeFileSync(path, wordModel(options));
     await expect(describeDemo(path)).rejects.toMatchObject({

@@ -1,14 +1,14 @@
-import { type Recording, record } from './microphone.ts';
+import type { Hearing } from './hearing.ts';
+import { listen, type Microphone } from './microphone.ts';
 import { Model } from './model.ts';
-import { atRate, DemoError, decode, type Sound, trimmed } from './sound.ts';
+import { Recordings } from './recordings.ts';
+import { DemoError, decode } from './sound.ts';
+import { Stream } from './stream.ts';
 import { element, introduce, ResultView, say } from './view.ts';
 
-/** Seconds after which listening ends by itself. */
-const LISTEN = 4;
-
-const listen = element<HTMLButtonElement>('listen');
-const open = element<HTMLButtonElement>('open');
-const file = element<HTMLInputElement>('file');
+const listenButton = element<HTMLButtonElement>('listen');
+const openButton = element<HTMLButtonElement>('open');
+const fileInput = element<HTMLInputElement>('file');
 const level = element<HTMLMeterElement>('level');
 
 let isBusy = false;
@@ -29,24 +29,26 @@ async function attempt(work: () => Promise<void>): Promise<void> {
 
 function setBusy(busy: boolean): void {
   isBusy = busy;
-  for (const button of [listen, open]) button.disabled = busy;
+  for (const button of [listenButton, openButton]) button.disabled = busy;
 }
 
 class Demo {
   private readonly model: Model;
-  private readonly view: ResultView;
-  private recording: Recording | null = null;
+  private readonly hearing: Hearing;
+  private microphone: Microphone | null = null;
 
   constructor(model: Model) {
+    const { description } = model;
+    const view = new ResultView(description);
     this.model = model;
-    this.view = new ResultView(model.description);
-    introduce(model.description);
-    listen.addEventListener('click', () => attempt(() => (this.recording ? this.stop() : this.start())));
-    open.addEventListener('click', () => file.click());
-    file.addEventListener('change', () => {
-      const [chosen] = file.files ?? [];
+    this.hearing = description.mode === 'step' ? new Stream(model, view) : new Recordings(model, view);
+    introduce(description);
+    listenButton.addEventListener('click', () => attempt(() => (this.microphone ? this.stop() : this.start())));
+    openButton.addEventListener('click', () => fileInput.click());
+    fileInput.addEventListener('change', () => {
+      const [chosen] = fileInput.files ?? [];
       // The same file may be chosen again.
-      if (chosen) attempt(() => this.classifyFile(chosen)).finally(() => (file.value = ''));
+      if (chosen) attempt(() => this.take(chosen)).finally(() => (fileInput.value = ''));
     });
     this.acceptDrops();
     say('Ready.');
@@ -64,54 +66,49 @@ class Demo {
       event.preventDefault();
       mark(false);
       const dropped = event.dataTransfer?.files[0];
-      if (dropped) attempt(() => this.classifyFile(dropped));
+      if (dropped) attempt(() => this.take(dropped));
     });
   }
 
-  private async classifyFile(chosen: File): Promise<void> {
-    await this.endListening();
-    say(`Reading ${chosen.name} …`);
+  private async take(file: File): Promise<void> {
+    await this.switchOff();
+    say(`Reading ${file.name} …`);
     const { sampleRate, assumeRate } = this.model.description;
-    const sound = await decode(chosen, sampleRate);
-    await this.classify(assumeRate ? { ...sound, rate: sampleRate } : sound, chosen.name);
+    const sound = await decode(file, sampleRate);
+    say(`${file.name}: ${await this.hearing.take(assumeRate ? { ...sound, rate: sampleRate } : sound)}`);
   }
 
   private async start(): Promise<void> {
-    this.recording = await record((loudness) => {
-      level.value = loudness;
+    const { hearing } = this;
+    const microphone = await listen();
+    hearing.begin(microphone.rate);
+    microphone.onChunk((chunk) => {
+      // The ear hears ratios: a tenth of the amplitude is shown as a third.
+      level.value = Math.sqrt(Math.min(1, Math.max(...chunk.map(Math.abs))));
+      hearing.hear(chunk);
     });
-    const { recording } = this;
+    this.microphone = microphone;
     this.showListening(true);
-    say('Listening: say a word.');
-    setTimeout(() => this.recording === recording && attempt(() => this.stop()), 1000 * LISTEN);
+    say(hearing.invitation);
+    const stopIfOn = () => this.microphone === microphone && attempt(() => this.stop());
+    if (hearing.limit !== null) setTimeout(stopIfOn, 1000 * hearing.limit);
   }
 
   private async stop(): Promise<void> {
-    const sound = await this.endListening();
-    if (sound) await this.classify(trimmed(sound), 'the microphone');
+    await this.switchOff();
+    say(`Microphone: ${await this.hearing.end()}`);
   }
 
-  /** What was heard, where the page listens. */
-  private async endListening(): Promise<Sound | null> {
-    const { recording } = this;
-    this.recording = null;
+  private async switchOff(): Promise<void> {
+    const { microphone } = this;
+    this.microphone = null;
     this.showListening(false);
-    return recording ? recording.stop() : null;
+    await microphone?.off();
   }
 
   private showListening(on: boolean): void {
-    listen.textContent = on ? 'Stop' : 'Listen';
+    listenButton.textContent = on ? 'Stop' : 'Listen';
     level.hidden = !on;
-  }
-
-  private async classify(sound: Sound, source: string): Promise<void> {
-    const samples = atRate(sound, this.model.description.sampleRate);
-    const start = performance.now();
-    const result = await this.model.classify(samples);
-    const milliseconds = performance.now() - start;
-    this.view.show(result);
-    const seconds = (sound.samples.length / sound.rate).toFixed(2);
-    say(`${seconds} s of sound from ${source}, classified in ${milliseconds.toFixed(0)} ms.`);
   }
 }
 

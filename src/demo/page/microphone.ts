@@ -1,12 +1,16 @@
-import { DemoError, type Sound } from './sound.ts';
+import { DemoError } from './sound.ts';
 
-export interface Recording {
-  /** Ends it; the sound so far. */
-  stop(): Promise<Sound>;
+/** A microphone that is on. */
+export interface Microphone {
+  /** Samples per second. */
+  readonly rate: number;
+  /** Everything it hears from its beginning on. */
+  onChunk(hear: (chunk: Float32Array) => void): void;
+  off(): Promise<void>;
 }
 
-/** Starts to record; `onChunk` hears how loud each chunk is, from 0 to 1. Throws DemoError where there is no microphone. */
-export async function record(onChunk: (level: number) => void): Promise<Recording> {
+/** Switches the microphone on. Throws DemoError where there is none. */
+export async function listen(): Promise<Microphone> {
   const stream = await microphone();
   const context = new AudioContext();
   await context.audioWorklet.addModule(new URL('./recorder.js', import.meta.url));
@@ -15,20 +19,18 @@ export async function record(onChunk: (level: number) => void): Promise<Recordin
     channelCount: 1,
     channelCountMode: 'explicit',
   });
-  const chunks: Float32Array[] = [];
-  recorder.port.onmessage = ({ data }: MessageEvent<Float32Array>) => {
-    chunks.push(data);
-    // The ear hears ratios: a tenth of the amplitude is shown as a third.
-    onChunk(Math.sqrt(Math.min(1, Math.max(...data.map(Math.abs)))));
-  };
   context.createMediaStreamSource(stream).connect(recorder);
   await context.resume();
   return {
-    async stop() {
-      const rate = context.sampleRate;
+    rate: context.sampleRate,
+    onChunk(hear) {
+      // What came before this waits in the port.
+      recorder.port.onmessage = ({ data }: MessageEvent<Float32Array>) => hear(data);
+    },
+    async off() {
+      recorder.port.onmessage = null;
       for (const track of stream.getTracks()) track.stop();
       await context.close();
-      return { samples: Float32Array.from(chunks.flatMap((chunk) => [...chunk])), rate };
     },
   };
 }

@@ -24,11 +24,14 @@ export class Model {
   readonly description: DemoDescription;
   private readonly runtime: Runtime;
   private readonly session: InferenceSession;
+  /** Of a stream, by input. */
+  private states: InferenceSession.FeedsType = {};
 
   private constructor(description: DemoDescription, runtime: Runtime, session: InferenceSession) {
     this.description = description;
     this.runtime = runtime;
     this.session = session;
+    this.restart();
   }
 
   /** Loads what lies beside the page. */
@@ -43,12 +46,19 @@ export class Model {
     return new Model(description, runtime, await runtime.InferenceSession.create(file));
   }
 
-  /** The classes' scores of sound at the model's rate, and how they came about. */
+  /**
+   * The classes' scores of sound at the model's rate, and how they came about. A model of a stream goes on from the
+   * last chunk, and its features and activity are those of the frames that this one completed.
+   */
   async classify(sound: Float32Array): Promise<Classified> {
     const { layers } = this.description;
     const activities = layers.map(({ layer }) => `activity.${layer}`);
+    const finals = this.session.outputNames.filter((name) => name.startsWith('final.'));
     const x = new this.runtime.Tensor('float32', sound, [1, sound.length]);
-    const results = await this.session.run({ x }, ['scores', 'features', ...activities]);
+    const results = await this.session.run({ ...this.states, x }, ['scores', 'features', ...activities, ...finals]);
+    if (this.description.mode === 'step') {
+      this.states = Object.fromEntries(finals.map((name) => [name.replace('final.', 'state.'), results[name]]));
+    }
     const sequence = (name: string): Sequence => {
       const { data, dims } = results[name] as TypedTensor<'float32'>;
       return { values: data as Float32Array, steps: dims[1], features: dims[2] };
@@ -58,6 +68,15 @@ export class Model {
       features: sequence('features'),
       activity: activities.map(sequence),
     };
+  }
+
+  /** What comes next begins a new stream. */
+  restart(): void {
+    const { Tensor } = this.runtime;
+    const initial = Object.entries(this.description.initialStates);
+    this.states = Object.fromEntries(
+      initial.map(([name, { dims, values }]) => [name, new Tensor('float32', Float32Array.from(values), dims)]),
+    );
   }
 }
 

@@ -34,14 +34,26 @@ export async function decode(file: File, rate: number): Promise<Sound> {
 }
 
 /** What the model takes. */
-export function atRate({ samples, rate }: Sound, wanted: number): Float32Array {
-  if (samples.length === 0) throw new DemoError('The recording is empty.');
-  if (samples.length / rate > LONGEST) {
-    throw new DemoError(
-      `The recording lasts ${Math.round(samples.length / rate)} s; give one of ${LONGEST} s at most.`,
-    );
-  }
+export function atRate(sound: Sound, wanted: number): Float32Array {
+  const { samples, rate } = sound;
+  requireShort(sound);
   return rate === wanted ? samples : new Resampler(rate, wanted).resample(samples);
+}
+
+export function requireShort({ samples, rate }: Sound): void {
+  if (samples.length === 0) throw new DemoError('The recording is empty.');
+  if (samples.length / rate <= LONGEST) return;
+  throw new DemoError(`The recording lasts ${Math.round(samples.length / rate)} s; give one of ${LONGEST} s at most.`);
+}
+
+export function joined(chunks: readonly Float32Array[]): Float32Array {
+  const all = new Float32Array(chunks.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const chunk of chunks) {
+    all.set(chunk, at);
+    at += chunk.length;
+  }
+  return all;
 }
 
 /** Cuts off the silence before and after a word, up to a tenth of a second of it. */

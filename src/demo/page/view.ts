@@ -59,7 +59,7 @@ export class ResultView {
     this.result = result;
     element('result').hidden = false;
     element('pictures').hidden = false;
-    showScores(result.scores, this.description.classNames);
+    showScores(result.scores, this.description);
     this.redraw();
   }
 
@@ -68,13 +68,15 @@ export class ResultView {
   }
 }
 
-/** A bar for each class, the best first; the lowest score, or 0 where none is below, has no length. */
-function showScores(scores: Float32Array, classNames: readonly string[]): void {
+/** A bar for each class; the lowest score, or 0 where none is below, has no length. */
+function showScores(scores: Float32Array, { classNames, mode }: DemoDescription): void {
   const best = scores.indexOf(Math.max(...scores));
   const low = Math.min(0, ...scores);
   const range = scores[best] - low || 1;
   element('class').textContent = classNames[best];
-  const order = [...scores.keys()].sort((a, b) => scores[b] - scores[a]);
+  // The best first, but where scores change all the time, rows should not.
+  const order = [...scores.keys()];
+  if (mode === 'sequence') order.sort((a, b) => scores[b] - scores[a]);
   const rows = order.map((i) => {
     const row = document.createElement('li');
     row.classList.toggle('best', i === best);
