@@ -7,13 +7,14 @@ import { listen } from '../../src/cli/listen.ts';
 import { modelMetadata } from '../../src/cli/modelMetadata.ts';
 import { type Compiled, compileSource } from '../../src/compile.ts';
 import { AudioReader } from '../../src/data/audio/read.ts';
-import type { SampleOf } from '../../src/data/definition.ts';
+import type { Sample, SampleOf } from '../../src/data/definition.ts';
 import { sampleTransforms } from '../../src/data/sampleTransform.ts';
 import { initialParameters } from '../../src/targets/draws.ts';
 import { type ExportOptions, exportOnnx } from '../../src/targets/onnx/export.ts';
 import { openAny } from '../../src/targets/onnx/open.ts';
 import { openOnnx } from '../../src/targets/onnx/run.ts';
 import { temporaryFolder } from '../targets/onnx/support.ts';
+import { start } from './support.ts';
 
 const fixtures = 'test/fixtures/audio/fbank';
 const wavs = readdirSync(fixtures)
@@ -68,9 +69,12 @@ async function infer(...args: string[]): Promise<{ stdout: string; stderr: strin
 
 /** What the trainer's own pipeline and the model of features give. */
 async function expectedScores(file: string): Promise<number[]> {
-  const sample = await new AudioReader({ maxDuration: 60, assumeRate: null }).read(file);
-  const { steps, values } = sampleTransforms(spec.experiment.data.transforms, 1).fixed(sample) as SampleOf<'features'>;
-  const opened = await openOnnx(model('expected.onnx'), { threads: 1 });
+  return scoresOf(spec, await new AudioReader({ maxDuration: 60, assumeRate: null }).read(file));
+}
+
+async function scoresOf(of: Compiled, sample: Sample): Promise<number[]> {
+  const { steps, values } = sampleTransforms(of.experiment.data.transforms, 1).fixed(sample) as SampleOf<'features'>;
+  const opened = await openOnnx(model('expected.onnx', {}, of), { threads: 1 });
   const input = { kind: 'dense', values } as const;
   const batch = { size: 1, steps, features: 40, input, labels: Int32Array.of(0), samples: Int32Array.of(0) };
   const { scores } = await opened.evaluate(batch);
@@ -92,6 +96,18 @@ describe('sparchc infer, sound', () => {
         expect(score).toBeCloseTo(expected[k], 4);
       });
       expect(name).toBe(`word ${index}`);
+    }
+  });
+
+  it('reads recordings as training read them, where the spec assumed a rate', async () => {
+    const assuming = specOf('hd(folder="nowhere", assume_rate=8kHz) |> fbank(mels=40)');
+    const file = join(fixtures, wavs.find((name) => name.includes('16k')) as string);
+    for (const input of ['features', 'waveform'] as const) {
+      const { stdout } = await infer(model('assumed.onnx', { input }, assuming), file, '--json');
+      const [{ scores }] = JSON.parse(stdout);
+      const sample = await new AudioReader({ maxDuration: 60, assumeRate: 8000 }).read(file);
+      const expected = await scoresOf(assuming, sample);
+      for (const [k, score] of scores.entries()) expect(score).toBeCloseTo(expected[k], 4);
     }
   });
 
@@ -181,5 +197,18 @@ describe('sparchc infer -', () => {
       'the model takes a stream of features, but stdin is read as sound; export it with --mode step --input waveform',
     );
     await expect(heard(model('model.onnx'), new Float32Array(0))).rejects.toThrow('stdin has no sound');
+  });
+
+  it('prints what it heard when it is interrupted', async () => {
+    const path = model('live.onnx', { input: 'waveform', segmentation: { kind: 'reset' } });
+    const { child, done } = start(['infer', path, '-', '--json'], folder);
+    // The first line on stderr says that it listens and has heard something.
+    const heard = new Promise((resolve) => child.stderr?.once('data', resolve));
+    child.stdin?.write(Buffer.alloc(32_000, 7));
+    await heard;
+    child.kill('SIGINT');
+    const { code, stdout } = await done;
+    expect(code).toBe(130);
+    expect(JSON.parse(stdout).length).toBeGreaterThan(0);
   });
 });

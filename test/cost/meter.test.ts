@@ -74,6 +74,27 @@ describe('agrees with the code of NeuroBench', () => {
   });
 });
 
+describe('every target counts the same', () => {
+  const graph = graphOf(
+    [
+      { name: 'a', type: 'RadLIF', size: 8, from: ['input'], bidirectional: true, norm: 'none' },
+      { name: 'g', type: 'GRU', size: 8, from: ['a'] },
+      { name: 'b', type: 'LIF', size: 8, from: ['g'], dropout: 0.1, norm: 'none' },
+      { name: 'c', type: 'LI', size: 3, from: ['b'] },
+      { name: 'p', type: 'softmax_sum', from: ['c'] },
+    ],
+    { features: 5 },
+  );
+  const batch = randomBatch({ size: 4, steps: 7, features: 5, lengths: [7, 3, 5, 2] });
+  const loud: Batch = { ...batch, input: { kind: 'dense', values: toDense(batch).map((x) => 8 * x) } };
+
+  it.each(['wasm', 'tfjs/cpu', 'tfjs/wasm'])('%s', async (name) => {
+    const expected = await costsOn(referenceTarget(), graph, [loud]);
+    expect(expected.activationSparsityByLayer.a).toBeLessThan(0.95);
+    expect(await costsOn((await selectTarget(name)).target, graph, [loud])).toEqual(expected);
+  });
+});
+
 describe('what NeuroBench leaves open', () => {
   const hidden = { type: 'RadLIF', size: 6, from: ['input'], norm: 'none' } as const;
   const graph = graphOf(

@@ -1,5 +1,6 @@
 import type { Batch } from '../../data/batch.ts';
 import type { InputDescription } from '../../data/recordings.ts';
+import type { OnnxModelInfo } from './info.ts';
 import { loadFile, type OnnxOptions } from './load.ts';
 import { sequenceModel } from './run.ts';
 import { type OnnxStream, streamModel } from './runStream.ts';
@@ -16,12 +17,12 @@ export interface ClassifierInfo extends InputDescription {
   readonly classNames: readonly string[];
 }
 
-export type AnyModel =
-  | { readonly mode: 'sequence'; readonly info: ClassifierInfo; readonly model: Classifier }
-  | { readonly mode: 'step'; readonly info: ClassifierInfo; readonly model: OnnxStream };
+export type AnyModel<Info = ClassifierInfo> =
+  | { readonly mode: 'sequence'; readonly info: Info; readonly model: Classifier }
+  | { readonly mode: 'step'; readonly info: Info; readonly model: OnnxStream };
 
 /** Loads a model of either mode. Throws UserError SP621, SP622, SP623 or SP629. */
-export async function openAny(path: string, options: OnnxOptions = {}): Promise<AnyModel> {
+export async function openAny(path: string, options: OnnxOptions = {}): Promise<AnyModel<OnnxModelInfo>> {
   const loaded = await loadFile(path, null, options);
   const { info } = loaded;
   return info.mode === 'step'

@@ -1,4 +1,5 @@
 import type { Norm, ProjectionNode } from '../../ir/graph.ts';
+import { foldBatchnorm } from '../foldBatchnorm.ts';
 import type { GraphBuilder, Value } from './builder.ts';
 import { emitEventProduct, isWorthEvents } from './equations.ts';
 import { type ModelParameters, transposed } from './parameters.ts';
@@ -50,32 +51,13 @@ function emitProduct(
 }
 
 function emitFolded(builder: GraphBuilder, parameters: ModelParameters, node: ProjectionNode, x: Operand): Value {
-  const affine = foldBatchnorm(parameters, node);
+  const affine = foldBatchnorm(node, (key) => parameters.values(key));
   const [rows, columns] = parameters.shape(node.weight);
   const weight = builder.tensor(`${node.weight}.T`, [columns, rows], transposed(affine.weight, rows, columns));
   const product = emitProduct(builder, parameters, node, x, weight);
   const bias = affine.bias && builder.tensor(`${node.id}.bias`, [rows], Float32Array.from(affine.bias));
   const biased = bias ? builder.op('Add', [product, bias], `${node.id}.biased`) : product;
   return node.norm.kind === 'batchnorm' ? biased : emitNorm(builder, parameters, node, node.norm, biased);
-}
-
-/** The weight [out, in] and bias that do what the projection and its batchnorm do together, in float64. */
-function foldBatchnorm(
-  parameters: ModelParameters,
-  { weight, bias, norm }: ProjectionNode,
-): { weight: ArrayLike<number>; bias: ArrayLike<number> | null } {
-  const w = parameters.values(weight);
-  const b = bias ? parameters.values(bias) : null;
-  if (norm.kind !== 'batchnorm') return { weight: w, bias: b };
-  const variance = parameters.values(norm.runningVar);
-  const mean = parameters.values(norm.runningMean);
-  const shift = parameters.values(norm.bias);
-  const scale = Float64Array.from(parameters.values(norm.weight), (g, i) => g / Math.sqrt(variance[i] + norm.eps));
-  const columns = parameters.shape(weight)[1];
-  return {
-    weight: Float64Array.from(w, (v, k) => v * scale[Math.floor(k / columns)]),
-    bias: Float64Array.from(scale, (s, i) => ((b ? b[i] : 0) - mean[i]) * s + shift[i]),
-  };
 }
 
 function emitNorm(

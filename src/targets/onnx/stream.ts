@@ -103,28 +103,36 @@ export function emitStreamAxis(builder: GraphBuilder, segmentation: Segmentation
     arrived: (sequence: Value) => (chunk.steps ? emitFirst(builder, sequence, chunk.steps) : sequence),
   };
   if (segmentation.kind !== 'silence') {
-    return { ...common, time: some ? emitOnly(builder, whole, some, whole.alone) : whole, finalStates: new Map() };
+    return { ...common, time: some ? emitOnly(builder, whole, some, some) : whole, finalStates: new Map() };
   }
   const gate = emitSilenceGate(builder, chunk.values, reset, some, segmentation);
   return {
     ...common,
-    time: emitOnly(builder, { ...whole, restart: gate.opens }, gate.open, null),
+    time: emitOnly(builder, { ...whole, restart: gate.opens }, gate.open, emitGoesOn(builder, gate)),
     finalStates: new Map([[`final.${silentSteps}`, gate.silent]]),
   };
 }
 
 /**
- * The time axis with those steps only that `counts`, which broadcasts to [time, batch, 1], says; `alone` where one row of
- * which every step counts is a case of its own (`counts` is one bool then).
+ * The time axis with those steps only that `counts`, which broadcasts to [time, batch, 1], says; `all`, one bool, where
+ * they all count and none starts afresh.
  */
-function emitOnly(builder: GraphBuilder, time: TimeAxis, counts: Value, alone: Value | null): TimeAxis {
+function emitOnly(builder: GraphBuilder, time: TimeAxis, counts: Value, all: Value): TimeAxis {
   const valid = builder.op('And', [time.valid, counts], 'valid_of_chunk');
   return {
     ...time,
     valid,
-    alone: alone && builder.op('And', [alone, counts], 'alone_in_chunk'),
+    alone: time.alone && builder.op('And', [time.alone, all], 'alone_in_chunk'),
     mean: (sequence, wish) => emitMeanOf(builder, valid, sequence, wish),
   };
+}
+
+/** Whether the gate is open all the time and was so before: the chunk only goes on with what was heard. */
+function emitGoesOn(builder: GraphBuilder, { open, opens }: SilenceGate): Value {
+  const stays = builder.op('And', [open, builder.op('Not', [opens], 'gate_stays')], 'gate_goes_on');
+  const number = builder.op('Cast', [stays], 'gate_goes_on_number', { to: dataTypes.float32 });
+  const least = builder.op('ReduceMin', [number], 'gate_goes_on_least', { axes: [0, 1, 2], keepdims: 0 });
+  return builder.op('Greater', [least, builder.scalar(0)], 'gate_goes_on_all');
 }
 
 /** [batch, time, features] -> [batch, steps, features] */

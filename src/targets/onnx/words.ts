@@ -9,6 +9,8 @@ export interface Word {
   readonly start?: number;
   /** With a silence gate, when it ended; otherwise when it was known. */
   readonly end: number;
+  /** What the model took since the word before. */
+  readonly seconds: number;
 }
 
 /**
@@ -27,6 +29,7 @@ export class Words {
   /** When the silence gate opened, while it is open. */
   private opened: number | null = null;
   private told: number | null = null;
+  private computing = 0;
 
   constructor(stream: OnnxStream, rule: WordRule) {
     this.stream = stream;
@@ -36,7 +39,9 @@ export class Words {
 
   /** Feeds a chunk that lasts so long. A pause must not fit between two events of one chunk. */
   async feed(x: Float32Array, seconds: number): Promise<Word[]> {
+    const began = performance.now();
     const result = await this.stream.feed(x);
+    this.computing += (performance.now() - began) / 1000;
     const start = this.seconds;
     this.seconds += seconds;
     if (this.rule === 'pauses') return this.atPause(result, start);
@@ -66,11 +71,10 @@ export class Words {
   }
 
   private atChange(result: StreamResult): Word[] {
-    if (result.steps === 0) return [];
-    const word = this.word(result);
-    if (word.index === this.told) return [];
-    this.told = word.index;
-    return [word];
+    const index = argmax(result.scores);
+    if (result.steps === 0 || index === this.told) return [];
+    this.told = index;
+    return [this.word(result)];
   }
 
   /** Seconds without an event that close the gate. */
@@ -83,7 +87,9 @@ export class Words {
   private word({ scores }: StreamResult, ago = 0): Word {
     const start = this.opened;
     const end = Math.max(start ?? 0, this.seconds - ago);
-    return { index: argmax(scores), scores: [...scores], ...(start !== null && { start }), end };
+    const seconds = this.computing;
+    this.computing = 0;
+    return { index: argmax(scores), scores: [...scores], ...(start !== null && { start }), end, seconds };
   }
 }
 

@@ -5,7 +5,7 @@ import { uniformKernel } from './kernels/draws.ts';
 import { copyKernel, gradientKernel, layerSumsKernel } from './kernels/gradients.ts';
 import { arrayBytes, matrixRows, padded, panelsOf } from './layout.ts';
 import type { Lists, Network, Operand } from './network.ts';
-import { backwardSequences } from './neuron/backward.ts';
+import { affineInputs, backwardSequences } from './neuron/backward.ts';
 import { ownOutput } from './neuron/forward.ts';
 import type { NeuronKernels } from './neuron/neuron.ts';
 import { type OnceStage, onceStages } from './neuron/once.ts';
@@ -17,6 +17,8 @@ export class Layer {
   readonly output: Buffer;
   readonly gates: Lists | null;
   inputCotangents: Buffer[] = [];
+  /** By normalised input: per chunk, sums of its cotangent and of the cotangent times (input - mean). */
+  readonly inputSums = new Map<number, Buffer>();
   private readonly network: Network;
   private readonly kernels: NeuronKernels;
   private readonly name: string;
@@ -109,6 +111,11 @@ export class Layer {
     if (adjoint.sums.length > 0) {
       this.sums = network.program.buffer(`sums of ${this.name}`, adjoint.sums.length * arrayBytes(chunks, features));
       args.sums = this.sums;
+    }
+    for (const i of affineInputs(kernels.plan)) {
+      const sums = program.buffer(`sums of d input ${i} of ${this.name}`, 2 * arrayBytes(chunks, features));
+      this.inputSums.set(i, sums);
+      args[`inputSums${i}`] = sums;
     }
     if (kernels.plan.gates.products.size > 0) {
       args.gates = this.gates!.spans;

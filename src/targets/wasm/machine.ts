@@ -1,3 +1,4 @@
+import { totalmem } from 'node:os';
 import { UserError } from '../../diagnostics/diagnostic.ts';
 import { maximumPages } from './assembler/module.ts';
 import { callBytes, callWords, control, programAddress } from './driver.ts';
@@ -11,9 +12,13 @@ export const programEnd = 1 << 19;
 /** Bytes that a memory can have. */
 export const addressable = maximumPages * pageBytes;
 
-/** Bytes that WebAssembly can address, or that the machine has free where those are fewer. */
+/**
+ * Bytes that a model may take: what WebAssembly can address, or what the machine (or container) has free where that is
+ * less. Half of all of it counts as free, since files that the system keeps in memory, which may count as used, give way.
+ */
 export function memoryThere(): number {
-  return Math.min(addressable, process.availableMemory());
+  const all = Math.min(totalmem(), process.constrainedMemory() || Number.POSITIVE_INFINITY);
+  return Math.min(addressable, Math.max(process.availableMemory(), all / 2));
 }
 
 /** The shared memory, the compiled kernels and the threads that run them. */

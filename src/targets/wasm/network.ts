@@ -11,7 +11,6 @@ import {
 } from '../../ir/graph.ts';
 import { gatedInputGradientKernel, inputGradientKernel, scratchBytes } from './kernels/dots.ts';
 import { eventBytes, listKernel, sortKernel, spanBytes, startsWords } from './kernels/events.ts';
-import { productKernel } from './kernels/gather.ts';
 import type { Kernels } from './kernels/kernel.ts';
 import { combineKernel } from './kernels/loss.ts';
 import { applyMaskKernel, drawsMask, maskBytes, maskKernel, packMaskKernel } from './kernels/masks.ts';
@@ -328,17 +327,16 @@ export class Network {
   private projection(node: ProjectionNode): Partial<Value> {
     const { features, time } = node.type;
     const lists = this.listsOf(node.input);
-    const y = this.array(`product ${node.id}`, features, time);
-    this.program.call(productKernel(this.k, features), this.variant.shape.chunks * panelsOf(features).count, {
+    const x = this.array(`product ${node.id}`, features, time);
+    const norm = normalize(this, node, x, {
       weights: this.store.parameter(node.weight),
       inputs: matrixRows(lists.features),
-      y,
-      yRows: this.rowCount(time),
+      x,
+      rows: this.rowCount(time),
       spans: lists.spans,
       events: lists.events,
       ...this.rows(time),
     });
-    const norm = normalize(this, node, y);
     this.norms.set(node.id, norm);
     return norm.value;
   }
@@ -518,7 +516,7 @@ export class Network {
 
   private projectionBack(node: ProjectionNode, d: Buffer): void {
     const { features, time } = node.type;
-    this.norms.get(node.id)!.backward(d);
+    this.norms.get(node.id)!.backward(d, this.cotangentSums.get(node.id) ?? null);
     if (this.store.isTrained(node.weight)) {
       const gradient = this.store.gradient(node.weight);
       this.weightGradient(node.id, this.listsOf(node.input), d, features, time, gradient, false);
@@ -546,14 +544,21 @@ export class Network {
     }
   }
 
+  /** Sums over the cotangents of normalised products that were made along with them. */
+  private readonly cotangentSums = new Map<NodeId, Buffer>();
+
   /** Dropouts whose cotangent was multiplied by the mask when it was computed. */
   private readonly maskedAlready = new Set<NodeId>();
 
-  /** The mask of the dropout before a projection, where nothing else adds to its cotangent. */
+  /** The mask of the dropout before a projection, where nothing else (another reader, the regulariser) adds to its cotangent. */
   private maskForOnly(projection: ProjectionNode): Mask | null {
+    if (this.graph.loss.regularizer) return null;
     const input = this.graph.nodes.find((n) => n.id === projection.input);
-    const readers = this.graph.nodes.filter((n) => inputsOf(n).includes(projection.input));
-    return input?.kind === 'dropout' && readers.length === 1 ? this.maskOf(input) : null;
+    return input?.kind === 'dropout' && this.readersOf(input.id) === 1 ? this.maskOf(input) : null;
+  }
+
+  private readersOf(id: NodeId): number {
+    return this.graph.nodes.flatMap(inputsOf).filter((input) => input === id).length;
   }
 
   private populationBack(node: PopulationNode, d: Buffer): void {
@@ -573,8 +578,11 @@ export class Network {
     node.inputs.forEach((id, i) => {
       layers.forEach((layer, direction) => {
         const known = this.cotangents.get(id);
-        if (direction === 0 && !known) this.cotangents.set(id, layer.inputCotangents[i]);
-        else if (direction === 0) this.combine('add', size, true, { x: layer.inputCotangents[i], y: known! });
+        if (direction === 0 && !known) {
+          this.cotangents.set(id, layer.inputCotangents[i]);
+          const sums = layer.inputSums.get(i);
+          if (sums && !node.bidirectional && this.readersOf(id) === 1) this.cotangentSums.set(id, sums);
+        } else if (direction === 0) this.combine('add', size, true, { x: layer.inputCotangents[i], y: known! });
         else {
           const source = { array: layer.inputCotangents[i], features: size, from: 0 };
           this.place(source, { array: known!, features: size, to: 0 }, size, true, {

@@ -3,7 +3,7 @@ import { UserError } from '../../diagnostics/diagnostic.ts';
 import type { Graph } from '../../ir/graph.ts';
 import type { ForwardRequest, TrainRequest } from '../target.ts';
 import { addressable, gibibytes } from './machine.ts';
-import { partsOf, requestFor, sliceBatch, whyWhole } from './microBatches.ts';
+import { sliceBatch, sliceRequest, whyWhole } from './microBatches.ts';
 import type { FedProgram, ModelCode, Pass, Prediction } from './modelCode.ts';
 import { PassCache } from './passes.ts';
 
@@ -76,8 +76,9 @@ export class StepPlanner {
       const parts =
         count === 1
           ? [{ batch, request, pass: passOf(batch, request, true) }]
-          : partsOf(batch, count).map((part, i) => {
-              const partRequest = requestFor(this.graph, request, batch, i, count);
+          : equalParts(batch.size, count).map(([from, to]) => {
+              const part = sliceBatch(batch, from, to);
+              const partRequest = sliceRequest(this.graph, request, batch.size, from, to);
               return { batch: part, request: partRequest, pass: passOf(part, partRequest, false) };
             });
       if (parts.every(({ pass }) => pass.program.end <= this.limit)) return parts;
@@ -92,8 +93,7 @@ export class StepPlanner {
     reason: string | null,
   ): UserError {
     const bytes = (size: number) => passOf(sliceBatch(batch, 0, size), request, true).program.end;
-    const there =
-      this.limit === addressable ? 'WebAssembly can address 4 GiB' : `${gibibytes(this.limit)} of memory are free`;
+    const there = this.limit === addressable ? 'WebAssembly can address 4 GiB' : `there are ${gibibytes(this.limit)}`;
     const largest = largestThat((size) => bytes(size) <= this.limit, batch.size);
     const subject = largest === 0 ? 'one sample' : `a batch of ${batch.size} samples`;
     const needed = gibibytes(bytes(largest === 0 ? 1 : batch.size));
@@ -104,6 +104,12 @@ export class StepPlanner {
         : `it cannot be computed in parts because ${reason}; a batch of ${largest} fits (train.batch)`;
     return new UserError('SP605', `${needs}; ${remedy}`);
   }
+}
+
+/** From where to where (not included) parts of equal size go, up to one. */
+function equalParts(size: number, count: number): [number, number][] {
+  const border = (i: number) => Math.floor((i * size) / count);
+  return Array.from({ length: count }, (_, i) => [border(i), border(i + 1)]);
 }
 
 /** The largest number up to `end` for which something holds that holds up to some number; 0 where it never does. */
