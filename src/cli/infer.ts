@@ -10,6 +10,7 @@ import { listen } from './listen.ts';
 import { type OutputOptions, withOutput } from './options.ts';
 import { Output } from './output.ts';
 import { type PcmFormat, pcmFormats } from './pcm.ts';
+import { printable } from './text.ts';
 
 interface InferOptions extends OutputOptions {
   readonly provider: Provider;
@@ -96,7 +97,7 @@ function requireFittingInputs(inputs: readonly string[], { rate }: InferOptions)
 
 function liveLine({ class: name, index, scores, start, end = 0 }: Inference): string {
   const time = start === undefined ? end.toFixed(2) : `${start.toFixed(2)}-${end.toFixed(2)}`;
-  return `${time} s  class ${name}  score ${scores[index].toPrecision(4)}`;
+  return printable(`${time} s  class ${name}  score ${scores[index].toPrecision(4)}`);
 }
 
 function hertz(text: string): number {

@@ -11,7 +11,7 @@ import type { OnnxStream } from '../targets/onnx/runStream.ts';
 import { chunkSteps, type Word, Words, wordRuleOf } from '../targets/onnx/words.ts';
 import { FileProgress } from './fileProgress.ts';
 import type { Output } from './output.ts';
-import { count, duration } from './text.ts';
+import { count, duration, printable } from './text.ts';
 
 /** One classified recording, or one word of a stream, as `--json` lists it. */
 export interface Inference {
@@ -142,5 +142,5 @@ function lineOf(
   const which = several ? `${file} ${sample}` : file;
   const begin = start === undefined ? '' : `${start.toFixed(2)}-`;
   const time = end === undefined ? `${(1000 * seconds).toFixed(1)} ms` : `${begin}${end.toFixed(2)} s`;
-  return `${which}  class ${name}  score ${scores[index].toPrecision(4)}  ${time}`;
+  return printable(`${which}  class ${name}  score ${scores[index].toPrecision(4)}  ${time}`);
 }

@@ -41,3 +41,8 @@ export function table(rows: readonly (readonly string[])[]): string {
     isNumeric[column] ? cell.padStart(widths[column]) : cell.padEnd(widths[column]);
   return rows.map((row) => row.map(pad).join('  ').trimEnd()).join('\n');
 }
+
+/** Text from a file, such as a class's name, as a terminal may see it. */
+export function printable(text: string): string {
+  return text.replace(/\p{Cc}/gu, '?');
+}

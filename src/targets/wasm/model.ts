@@ -12,7 +12,7 @@ import type {
   TrainRequest,
 } from '../target.ts';
 import { InputWriter } from './inputs.ts';
-import { Machine, memoryThere } from './machine.ts';
+import { gibibytes, Machine, memoryThere } from './machine.ts';
 import { concatenated, joined } from './microBatches.ts';
 import { type FedProgram, ModelCode } from './modelCode.ts';
 import { penalty, readOutputs, readScores } from './outputs.ts';
@@ -33,7 +33,14 @@ export class WasmModel implements CompiledModel {
   private readonly inputs: InputWriter;
   private step = 0;
 
-  private constructor(graph: Graph, options: CompileOptions, code: ModelCode, machine: Machine, backend: string) {
+  private constructor(
+    graph: Graph,
+    options: CompileOptions,
+    code: ModelCode,
+    machine: Machine,
+    memory: number,
+    backend: string,
+  ) {
     this.graph = graph;
     this.options = options;
     this.code = code;
@@ -43,7 +50,7 @@ export class WasmModel implements CompiledModel {
     this.initialStates = new Map(
       graph.parameters.filter((p) => p.role === 'initialState').map((p) => [p.key, initial.get(p.key)!]),
     );
-    this.planner = new StepPlanner(graph, code, options.memoryLimit ?? memoryThere());
+    this.planner = new StepPlanner(graph, code, memory);
     this.inputs = new InputWriter(graph, options.seed, machine, this.initialStates);
     const { address, count } = code.onesAt;
     machine.floats.fill(1, address / 4, address / 4 + count);
@@ -52,9 +59,11 @@ export class WasmModel implements CompiledModel {
 
   static async create(graph: Graph, options: CompileOptions, threads: number): Promise<WasmModel> {
     const code = new ModelCode(graph, options);
+    const memory = options.memoryLimit ?? memoryThere();
+    requireRoomForParameters(code, memory);
     const machine = await Machine.start(code.kernels.module.assemble(), code.arena, threads);
     const backend = `WebAssembly (${threads} ${threads === 1 ? 'thread' : 'threads'})`;
-    return new WasmModel(graph, options, code, machine, backend);
+    return new WasmModel(graph, options, code, machine, memory, backend);
   }
 
   get execution(): Execution {
@@ -201,6 +210,12 @@ export class WasmModel implements CompiledModel {
   private runOf(batch: Batch, learningRate: number): Run {
     return { samples: batch.size, validSteps: validSteps(batch), learningRate, step: this.step };
   }
+}
+
+function requireRoomForParameters({ arena }: ModelCode, memory: number): void {
+  if (arena <= memory) return;
+  const message = `the parameters with their gradients and moments need ${gibibytes(arena)} on the target "wasm", and there are ${gibibytes(memory)}; make the network smaller`;
+  throw new UserError('SP605', message);
 }
 
 function inParts(count: number): string {

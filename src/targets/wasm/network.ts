@@ -550,8 +550,9 @@ export class Network {
   /** Dropouts whose cotangent was multiplied by the mask when it was computed. */
   private readonly maskedAlready = new Set<NodeId>();
 
-  /** The mask of the dropout before a projection, where nothing else adds to its cotangent. */
+  /** The mask of the dropout before a projection, where nothing else (another reader, the regulariser) adds to its cotangent. */
   private maskForOnly(projection: ProjectionNode): Mask | null {
+    if (this.graph.loss.regularizer) return null;
     const input = this.graph.nodes.find((n) => n.id === projection.input);
     return input?.kind === 'dropout' && this.readersOf(input.id) === 1 ? this.maskOf(input) : null;
   }

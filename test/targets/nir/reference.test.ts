@@ -3,8 +3,9 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { compileSource } from '../../../src/compile.ts';
-import { importNir } from '../../../src/import/nir.ts';
+import { importNirFile } from '../../../src/import/nir.ts';
 import { exportNir } from '../../../src/targets/nir/export.ts';
+import { parseNir } from '../../../src/targets/nir/parse.ts';
 import { temporaryFolder } from '../onnx/support.ts';
 import { lively, outputOf } from './support.ts';
 
@@ -73,7 +74,12 @@ describe.skipIf(!available)('the reference implementation of NIR', () => {
     const input = JSON.stringify({ dt: 1e-3, networks: Object.fromEntries(request) });
     const outputs = JSON.parse(run(['test/fixtures/nir/runNir.py'], input)) as Record<string, number[][][]>;
     for (const [i, name] of Object.keys(networks).entries()) {
-      const { spec, weights } = await importNir(readFileSync(files[i].path), name, name, null);
+      const { spec, weights } = await importNirFile(
+        await parseNir(readFileSync(files[i].path), name),
+        name,
+        name,
+        null,
+      );
       const imported = await outputOf(spec, weights, x, shape);
       const theirs = outputs[name].flat(2);
       expect(
@@ -92,7 +98,7 @@ describe.skipIf(!available)('the reference implementation of NIR', () => {
     const again = join(folder, 'again.nir');
     run(['-c', `import nir; nir.write(${JSON.stringify(again)}, nir.read(${JSON.stringify(path)}))`], '');
     const [first, second] = await Promise.all(
-      [path, again].map((file) => importNir(readFileSync(file), file, 'n', null)),
+      [path, again].map(async (file) => importNirFile(await parseNir(readFileSync(file), file), file, 'n', null)),
     );
     expect(second.spec.resolvedYaml).toBe(first.spec.resolvedYaml);
     expect(second.weights).toEqual(first.weights);

@@ -122,6 +122,12 @@ describe('a step that does not fit into memory', () => {
     },
   );
 
+  it('is refused before it begins where the parameters alone do not fit', async () => {
+    await expect(compiled(network('none'), 600_000)).rejects.toThrow(
+      /the parameters with their gradients and moments need .*; make the network smaller/,
+    );
+  });
+
   it('is refused where one sample is too large', async () => {
     const graph = network('none');
     const model = await compiled(graph, totalOf(graph, 1) - 20_000);

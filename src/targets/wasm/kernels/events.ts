@@ -95,7 +95,11 @@ function listRow(k: Kernels, features: number, p: number | null): Func {
 
 /** One bit for each number of a panel's row that is not zero. */
 function nonZeros(address: Expr, vectors: number): Expr {
-  const masks = Array.from({ length: vectors }, (_, i) => v.ne(loadV(address, 16 * i), splat(0)));
+  return maskBits(Array.from({ length: vectors }, (_, i) => v.ne(loadV(address, 16 * i), splat(0))));
+}
+
+/** One bit for each lane of up to 8 vectors whose lanes are all 0 or all 1. */
+export function maskBits(masks: readonly Expr[]): Expr {
   const pairs = inTwos(masks).map(([a, b = splat(0)]) => v.narrow32(a, b));
   const fours = inTwos(pairs).map(([a, b = splat(0)]) => v.bitmask8(v.narrow16(a, b)));
   return fours.map((bits, i) => (i === 0 ? bits : shl(bits, 16 * i))).reduce((a, b) => or(a, b));

@@ -17,6 +17,8 @@ import {
 
 type Named = Readonly<Record<string, Local>>;
 
+const sampled = (base: Local): Place => ({ base, at: 'sample' });
+
 /** Sequences that the backward pass writes: cotangents of the inputs, and left operands of outer products. */
 export function backwardSequences(plan: NeuronPlan): string[] {
   return [...new Set([...plan.adjoint.inputs.map((_, i) => `dInput${i}`), ...plan.outers.map((o) => o.left)])];
@@ -71,12 +73,23 @@ export function backwardKernel(k: Kernels, name: string, plan: NeuronPlan): Kern
     const scratch =
       plan.gates.products.size > 0 ? f.let('scratch', add(a.dotScratch, mul(chunk, scratchBytes(features)))) : null;
     const rowOperation = (eqn: Eqn, c: StepContext) => {
-      const target = writer.placeOf(eqn.out) as Place;
+      const state = plan.accumulated.get(eqn.out.id);
+      const target = state === undefined ? (writer.placeOf(eqn.out) as Place) : sampled(next[state]);
       if (eqn.prim === 'matvecTransposed') {
         const [matrix, d] = eqn.args.map((x) => writer.placeOf(x) as Place);
         const from = writer.rowsOf(d, c);
         const to = writer.rowsOf(target, c);
-        const rows = [c.samples, matrix.base, d.base, from.rows, from.row, target.base, to.rows, to.row, 0];
+        const rows = [
+          c.samples,
+          matrix.base,
+          d.base,
+          from.rows,
+          from.row,
+          target.base,
+          to.rows,
+          to.row,
+          state === undefined ? 0 : 1,
+        ];
         if (!plan.gates.products.has(eqn.out.id)) f.do(call(denseDots(k, features, features), rows));
         else f.do(call(gatedDots(k, features, features, null), [...rows, a.gates, writer.rowBefore(c), scratch!]));
       } else
@@ -91,9 +104,15 @@ export function backwardKernel(k: Kernels, name: string, plan: NeuronPlan): Kern
     };
     const kept = new Set(adjoint.body.flatMap((e) => (places.has(e.out.id) ? [e.out.id] : [])));
     const stores = backwardStores(plan, a, next, places);
+    const summed = [
+      ...adjoint.sums.map((s) => s.value),
+      ...[...inputSums.keys()].map((i) => adjoint.inputs[i].cotangent),
+    ];
+    const alsoAt = new Set(summed.map(plan.backward.levelOf));
     writer.overTime(chunk, plan.backward, true, begin, (c) => {
       writeStep(writer, plan.backward, c, stores, kept, {
         rowOperation,
+        alsoAt,
         also: (level, o, reader) => {
           const here = (value: Atom) => plan.backward.levelOf(value) === level;
           adjoint.sums.forEach((s, i) => {

@@ -18,7 +18,7 @@ import {
 import type { Func } from '../assembler/func.ts';
 import { chunkRow, onPanel, type RowArgs, samplesOf } from '../kernels/kernel.ts';
 import { existing } from '../kernels/norm.ts';
-import { padded, panelBytes, panelsOf } from '../layout.ts';
+import { padded, panelBytes, panelsOf, panelWidth } from '../layout.ts';
 import { emit } from './emit.ts';
 import type { Levels } from './levels.ts';
 
@@ -221,6 +221,30 @@ export class BodyWriter {
     outside.end();
   }
 
+  /** The neurons of one row, a panel at a time; `feature` is the first one's index. */
+  overRow(sample: Expr, row: Expr, body: (vectors: readonly Offsets[], feature: Local) => void): void {
+    const { f, args, rows, features } = this;
+    const panel = f.local('i32', 'panel');
+    f.for(panel, 0, i32(panelsOf(features).count), 1, () => {
+      onPanel(f, features, panel, (count, width) => {
+        const at = f.let('o', add(mul(mul(panel, rows), panelBytes), mul(row, width)));
+        const previous = f.let('oBefore', sub(at, mul(args.group, width)));
+        const ofSample = f.let('oSample', add(mul(mul(panel, args.sampleRows), panelBytes), mul(sample, width)));
+        const outside = new Outside(f);
+        const addresses = new Map<string, Local>();
+        const whole = width === panelBytes || features % 4 === 0;
+        const common = { row: at, previous, sample: ofSample, whole, addresses, outside };
+        const vectors = Array.from({ length: count }, (_, i) => {
+          const feature = f.let('feature', add(mul(panel, panelBytes), 16 * i));
+          return { ...common, feature, shift: 16 * i };
+        });
+        const all = f.aside(() => body(vectors, f.let('index', mul(panel, panelWidth))));
+        outside.begin();
+        all();
+      });
+    });
+  }
+
   /** Reads of four neurons, each variable loaded once. */
   reader(offsets: Offsets): Reader {
     const known = new Map<number, Expr>();
@@ -316,12 +340,14 @@ export function writeStep(
   kept: ReadonlySet<number>,
   options: {
     readonly rowOperation: (eqn: Eqn, c: StepContext) => void;
+    /** More to do with the neurons at a level, at those levels. */
     readonly also?: (level: number, offsets: Offsets, reader: Reader) => void;
+    readonly alsoAt?: ReadonlySet<number>;
   },
 ): void {
   levels.forEach((level, l) => {
     const here = stores.filter((s) => s.level === l);
-    const isWork = level.elementwise.length > 0 || here.length > 0 || (l === levels.length - 1 && options.also);
+    const isWork = level.elementwise.length > 0 || here.length > 0 || options.alsoAt?.has(l);
     if (isWork) {
       writer.overNeurons(c, (offsets) => {
         const reader = writer.reader(offsets);
