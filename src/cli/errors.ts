@@ -15,10 +15,11 @@ export function exitCodeOf(error: unknown): number {
 /** Tells the user what went wrong, on stderr. Commander has printed its own errors already. */
 export function reportError(error: unknown): void {
   if (error instanceof CommanderError || error instanceof Interrupted) return;
-  console.error(describe(error));
+  console.error(describeError(error));
 }
 
-function describe(error: unknown): string {
+/** What a user is told about an error. */
+export function describeError(error: unknown): string {
   if (error instanceof CompileError) return formatDiagnostics(error.diagnostics);
   if (error instanceof UserError) return formatDiagnostic(error.diagnostic);
   const message = error instanceof Error ? error.message : String(error);

@@ -2,7 +2,7 @@ import { SingleBar } from 'cli-progress';
 import type { Compiled } from '../compile.ts';
 import type { ReportPreparation } from '../data/definition.ts';
 import { type DataPipeline, openPipeline } from '../data/pipeline.ts';
-import type { Output } from './output.ts';
+import { isTerminal, type Output } from './output.ts';
 
 /** Opens the data of a spec, with progress where it is made first, and with its warnings. */
 export async function openData({ experiment, dataSpans }: Compiled, output: Output): Promise<DataPipeline> {
@@ -32,7 +32,7 @@ function preparationBar({ stream, quiet }: Output): { readonly report: ReportPre
       if (quiet) return;
       if (!said) stream.write(`${what}\n`);
       said = true;
-      if (!stream.isTTY) return;
+      if (!isTerminal(stream)) return;
       bar ??= startBar(stream, total);
       bar.update(done);
     },

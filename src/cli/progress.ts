@@ -1,7 +1,7 @@
 import { SingleBar } from 'cli-progress';
 import type { EpochMetrics, Progress, TrainingObserver } from '../train/loop.ts';
 import { EpochTable } from './epochTable.ts';
-import type { Output } from './output.ts';
+import { isTerminal, type Output } from './output.ts';
 import { count, duration, percent } from './text.ts';
 
 export interface ProgressReporter extends TrainingObserver {
@@ -21,7 +21,7 @@ export interface ProgressPlan {
 /** A live bar on a terminal, plain lines elsewhere, nothing with `--quiet`. */
 export function progressReporter({ stream, quiet }: Output, plan: ProgressPlan): ProgressReporter {
   if (quiet) return { batchDone() {}, epochDone() {}, pause() {}, close() {} };
-  return stream.isTTY ? new LiveProgress(stream, plan) : new PlainProgress(stream, plan);
+  return isTerminal(stream) ? new LiveProgress(stream, plan) : new PlainProgress(stream, plan);
 }
 
 /** One line per epoch, and one now and then inside long ones. */

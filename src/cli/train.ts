@@ -11,6 +11,7 @@ import { RunFolder, type RunResult, requireNewFolder } from '../train/runFolder.
 import { requireSameRun } from '../train/specChanges.ts';
 import type { TrainingState } from '../train/state.ts';
 import { dataNotices } from './dataNotices.ts';
+import { describeError } from './errors.ts';
 import { interruptible } from './interrupt.ts';
 import { modelMetadata } from './modelMetadata.ts';
 import { openData } from './openData.ts';
@@ -30,6 +31,7 @@ export function trainCommand(): Command {
     .description('Train the network of a spec and leave everything in a run folder.')
     .argument('<spec>', 'the experiment, a YAML file')
     .option('--out <dir>', 'the run folder (default: runs/NAME, with the name in the spec)')
+    .option('--log <file>', 'append what would be shown to a file instead; warnings and errors are shown, too')
     .option('--resume', 'go on from the batch at which the run in the folder was stopped');
   return withOutput(withTarget(withSet(command)))
     .addHelpText('after', EXAMPLES)
@@ -57,6 +59,9 @@ async function trainSpec(path: string, options: TrainOptions): Promise<void> {
   const unlock = await folder.lock();
   try {
     await trainIn(folder, spec, path, options, output);
+  } catch (error) {
+    if (!(error instanceof Interrupted)) output.note(describeError(error));
+    throw error;
   } finally {
     await unlock();
   }
@@ -153,9 +158,10 @@ function summary(result: RunResult, folder: RunFolder): string {
   ].join('\n');
 }
 
-function resumeCommand(path: string, { set, out, target }: TrainOptions): string {
+function resumeCommand(path: string, { set, out, target, log }: TrainOptions): string {
   const sets = set.flatMap((value) => ['--set', value]);
   const outs = out === undefined ? [] : ['--out', out];
   const targets = target === undefined ? [] : ['--target', target];
-  return ['sparchc', 'train', path, ...sets, ...outs, ...targets, '--resume'].map(shellQuote).join(' ');
+  const logs = log === undefined ? [] : ['--log', log];
+  return ['sparchc', 'train', path, ...sets, ...outs, ...targets, ...logs, '--resume'].map(shellQuote).join(' ');
 }

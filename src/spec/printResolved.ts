@@ -31,7 +31,8 @@ export function printResolved(experiment: Experiment): string {
       schedule: plainCall(train.schedule),
       loss: { type: 'cross_entropy', pool: experiment.lossPool },
       regularizer: experiment.regularizer ? { type: 'firing_rate', ...experiment.regularizer } : 'none',
-      // Only where it is set, so that runs from before this option can be resumed.
+      // Only where they are set, so that runs from before these options can be resumed.
+      ...(train.select !== 'best' && { select: train.select }),
       ...(train.init !== null && { init: train.init }),
       clip_norm: train.clipNorm,
       early_stopping: train.earlyStopping,

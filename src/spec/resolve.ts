@@ -6,6 +6,7 @@ import type { Span } from '../diagnostics/source.ts';
 import { type LayerConfig, layerConfig, type ModelConfig } from '../passes/model.ts';
 import { splitNumber } from '../syntax/quantity.ts';
 import { alignScalar, type LocatedText, wholeSource } from '../syntax/text.ts';
+import type { Selection } from '../train/config.ts';
 import { type CallPlace, callPlaces, transformPlace } from './calls.ts';
 import type { Experiment } from './experiment.ts';
 import { readSource } from './load.ts';
@@ -41,6 +42,7 @@ export function resolveTree(
       batch: numberAt(train, 'batch', 128),
       optimizer: resolveCall(tree, placeAt('train', 'optimizer'), reporter) as Call,
       schedule: resolveCall(tree, placeAt('train', 'schedule'), reporter) as Call,
+      select: (textOf(get(train, 'select')) ?? 'best') as Selection,
       init: pathAt(train, 'init'),
       clipNorm: nullableAt(train, 'clip_norm'),
       earlyStopping: nullableAt(train, 'early_stopping'),

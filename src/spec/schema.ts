@@ -1,5 +1,6 @@
 import { paddings } from '../data/config.ts';
 import type { Definition, ParamSpec } from '../definitions/params.ts';
+import { selections } from '../train/config.ts';
 import { type CallPlace, callPlaces, transformPlace } from './calls.ts';
 
 /**
@@ -83,6 +84,11 @@ function trainSchema(forEditors: boolean): Schema {
     epochs: { type: 'integer', minimum: 1, default: 30, description: 'passes over the training split' },
     batch: { type: 'integer', minimum: 1, default: 128, description: 'samples per optimiser step' },
     ...placesIn('train', forEditors),
+    select: {
+      enum: selections,
+      default: 'best',
+      description: 'whose weights are tested and exported: the epoch with the highest validation accuracy, or the last',
+    },
     init: {
       type: ['string', 'null'],
       minLength: 1,

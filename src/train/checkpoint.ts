@@ -112,24 +112,29 @@ function nullable(schema: unknown) {
   return { anyOf: [schema, { type: 'null' }] };
 }
 
+const validatedEpoch = object({ epoch: { type: 'integer', minimum: 1 }, accuracy: number, loss: number });
+
 const infoSchema = object(
   {
     target: { type: 'string' },
     specSha256: { type: 'string' },
-    state: object({
-      epoch: { type: 'integer', minimum: 1 },
-      batch: natural,
-      train: object({
-        samples: natural,
-        loss: number,
-        correct: natural,
-        rates: { type: 'object', additionalProperties: number },
+    state: object(
+      {
+        epoch: { type: 'integer', minimum: 1 },
+        batch: natural,
+        train: object({
+          samples: natural,
+          loss: number,
+          correct: natural,
+          rates: { type: 'object', additionalProperties: number },
+          seconds: number,
+        }),
+        schedule: object({ learningRate: number, best: nullable(number), badEpochs: natural }),
+        best: nullable(validatedEpoch),
         seconds: number,
-      }),
-      schedule: object({ learningRate: number, best: nullable(number), badEpochs: natural }),
-      best: nullable(object({ epoch: { type: 'integer', minimum: 1 }, accuracy: number, loss: number })),
-      seconds: number,
-    }),
+      },
+      { last: validatedEpoch },
+    ),
   },
   { data: object({ classNames: nullable({ type: 'array', items: { type: 'string' } }), rate: nullable(number) }) },
 );

@@ -41,7 +41,7 @@ export async function checkpointToResume(folder: RunFolder, graph: Graph): Promi
 }
 
 /**
- * Trains, tests the best checkpoint and leaves everything in the run's folder.
+ * Trains, tests the selected weights and leaves everything in the run's folder.
  * Throws what `train` throws, and UserError SP824 where the checkpoint is another target's.
  */
 export async function trainRun(run: Run): Promise<RunResult> {
@@ -62,12 +62,12 @@ export async function trainRun(run: Run): Promise<RunResult> {
     const evaluation = { model, layers: spikingLayers(spec.graph), data, observer, signal };
     const end = await train({ ...evaluation, config, schedule, store: storeIn(run, model) }, start);
 
-    const best = await readCheckpoint(folder.best, spec.graph);
-    model.load(best.weights);
+    const { weights } = await readCheckpoint(folder.best, spec.graph);
+    model.load(weights);
     const test = await evaluateSplit(evaluation, 'test');
     const result = resultOf(run, model, end, test);
     await folder.writeResult(result);
-    await folder.writeModel(run.exportModel(best.weights));
+    await folder.writeModel(run.exportModel(weights));
     return result;
   } finally {
     model.dispose();
@@ -75,7 +75,7 @@ export async function trainRun(run: Run): Promise<RunResult> {
 }
 
 /**
- * The best weights of a run, ready to evaluate; `select` gives the target, knowing the name of the one that trained
+ * The tested weights of a run, ready to evaluate; `select` gives the target, knowing the name of the one that trained
  * them. Throws what `readCheckpoint` throws.
  */
 export async function loadTrainedModel(
@@ -128,7 +128,7 @@ function storeIn({ spec, folder, target, data: { facts } }: Run, model: Compiled
       const optimizer = await model.optimizerState();
       await writeCheckpoint(folder.last, spec.graph, { weights, optimizer, info: info(state) });
     },
-    async saveBest(state) {
+    async saveSelected(state) {
       const weights = await model.parameters();
       // Without wall times, equal runs leave equal files.
       const timeless = info({ ...state, seconds: 0 });
@@ -141,16 +141,17 @@ function storeIn({ spec, folder, target, data: { facts } }: Run, model: Compiled
 function resultOf(
   { spec, target }: Run,
   model: CompiledModel,
-  { epoch, best, seconds }: TrainingState,
+  { epoch, best, last, seconds }: TrainingState,
   test: { readonly accuracy: number; readonly loss: number },
 ): RunResult {
-  if (!best) throw new Error('a run ended without a best epoch');
+  const tested = spec.experiment.train.select === 'last' ? last : best;
+  if (!tested) throw new Error('a run ended without an epoch');
   return {
     name: spec.experiment.name,
     test_accuracy: test.accuracy,
     test_loss: test.loss,
-    valid_accuracy: best.accuracy,
-    best_epoch: best.epoch,
+    valid_accuracy: tested.accuracy,
+    best_epoch: tested.epoch,
     epochs: epoch - 1,
     parameters: trainableParameters(spec.graph),
     seconds,

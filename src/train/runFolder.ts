@@ -21,6 +21,7 @@ export class RunFolder {
     return join(this.path, 'checkpoints', 'last.safetensors');
   }
 
+  /** The weights that were tested: of the best epoch, or with `train.select: last` of the last one. */
   get best(): string {
     return join(this.path, 'checkpoints', 'best.safetensors');
   }
@@ -41,6 +42,11 @@ export class RunFolder {
   exported(mode: 'sequence' | 'step', input: 'features' | 'waveform'): string {
     if (input === 'waveform') return join(this.path, mode === 'step' ? 'sound-step.onnx' : 'sound.onnx');
     return mode === 'step' ? join(this.path, 'step.onnx') : this.model;
+  }
+
+  /** Written on request only. */
+  get nirModel(): string {
+    return join(this.path, 'model.nir');
   }
 
   /** Its entries, or null where there is no such folder. Throws UserError SP820 where it cannot be a folder. */
@@ -109,6 +115,7 @@ export interface RunResult {
   readonly name: string;
   readonly test_accuracy: number;
   readonly test_loss: number;
+  /** Of the weights that were tested, those of `best_epoch`. */
   readonly valid_accuracy: number;
   readonly best_epoch: number;
   /** Epochs trained. */

@@ -11,12 +11,14 @@ export interface TrainingState {
   readonly train: MetricSums;
   readonly schedule: ScheduleState;
   /** The epoch with the highest validation accuracy, the first of equals. */
-  readonly best: BestEpoch | null;
+  readonly best: ValidatedEpoch | null;
+  /** The last one; absent before the first is over. */
+  readonly last?: ValidatedEpoch;
   /** Wall time of all sessions so far. */
   readonly seconds: number;
 }
 
-export interface BestEpoch {
+export interface ValidatedEpoch {
   readonly epoch: number;
   readonly accuracy: number;
   readonly loss: number;

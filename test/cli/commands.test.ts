@@ -120,6 +120,30 @@ describe('train', () => {
     expect(quiet).toEqual({ code: 0, stdout: '', stderr: '' });
   });
 
+  it('with --log writes to a file what it would show, and shows warnings and errors, too', async () => {
+    const logged = (...args: string[]) => run('train', spec, '--target', 'tfjs/cpu', '--log', 'train.log', ...args);
+    const log = () => readFileSync(join(cwd, 'train.log'), 'utf8');
+    const sets = ['--set', 'train.epochs=2', '--set', 'train.select=last', '--set', 'data.validation=test'];
+    const { code, stdout, stderr } = await logged('--out', 'logged', ...sets);
+    expect({ code, stdout }).toEqual({ code: 0, stdout: '' });
+    expect(stderr).toMatch(/^warning: validation: test selects .*\n$/);
+    expect(log()).toMatch(/^warning: validation: test.*training {2}tiny.* 2\/2 .*the weights of epoch 2 .*\n$/s);
+
+    const before = log();
+    const failed = await logged('--out', 'diverged', '--set', 'train.optimizer.lr=1e30');
+    expect(failed.code).toBe(1);
+    expect(failed.stderr).toMatch(/^error SP801/);
+    expect(log().startsWith(before)).toBe(true);
+    expect(log().endsWith(failed.stderr)).toBe(true);
+
+    const unwritable = await run('train', spec, '--log', 'missing/train.log');
+    expect(unwritable).toEqual({
+      code: 2,
+      stdout: '',
+      stderr: 'error SP811: cannot write the log "missing/train.log" (ENOENT); name another file\n',
+    });
+  });
+
   it('says in one sentence that a folder cannot be written', async () => {
     const { code, stderr } = await run('train', spec, '--out', `${spec}/run`);
     expect(code).toBe(2);
@@ -180,7 +204,22 @@ describe('eval', () => {
 
   it('prints a sentence for people', async () => {
     const { stdout } = await run('eval', 'runs/tiny');
-    expect(stdout).toMatch(/^test accuracy \d+\.\d%, loss \d\.\d{4}, 30 samples\nfiring rates \S+ \d+\.\d%\n$/);
+    expect(stdout).toMatch(/^test accuracy \d+\.\d%, loss \d\.\d{4}, 30 samples\nfiring rates \S+ \d+\.\d%\n\ncost /);
+    expect(stdout).toMatch(/\nsynaptic operations, dense +1,680\n/);
+  });
+
+  it('tells what the network costs, or only what a file tells, or nothing on request', async () => {
+    const run = await evaluated('runs/tiny');
+    expect(run.cost).toMatchObject({
+      footprint_bytes: 4 * (80 + 64 + 24 + 8 * 4 + 3 + 4 * (8 + 3) + 3 * 8 + 3),
+      synaptic_operations: { dense: 10 * (10 * 8 + 8 * 8 + 8 * 3) },
+      membrane_updates: 10 * (8 + 3),
+    });
+    expect(run.cost.activation_sparsity_by_layer.radlif).toBeCloseTo(1 - run.firing_rates.radlif, 6);
+    const { cost } = await evaluated('runs/tiny/model.onnx');
+    expect(cost).toMatchObject({ connection_sparsity: null, synaptic_operations: null, membrane_updates: null });
+    expect(cost.activation_sparsity_by_layer.radlif).toBeCloseTo(run.cost.activation_sparsity_by_layer.radlif, 6);
+    expect(await evaluated('runs/tiny', '--no-cost')).not.toHaveProperty('cost');
   });
 
   it.each([

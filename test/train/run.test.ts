@@ -23,6 +23,7 @@ const config: TrainConfig = {
   schedule: { type: 'plateau', params: { factor: 0.7, patience: 0, threshold: 1e-4, min_lr: 1e-6 } },
   init: null,
   clipNorm: null,
+  select: 'best',
   earlyStopping: null,
   checkpointEvery: 1e9,
 };
@@ -126,6 +127,18 @@ describe('a run', () => {
     expect(result.valid_accuracy).toBe(Math.max(...accuracies));
     const shorter = await run('b', { train: { epochs: result.best_epoch } });
     expect(shorter.result.test_loss).toBe(result.test_loss);
+  });
+
+  it('tests the last epoch where the spec selects it, also after early stopping and when resumed', async () => {
+    const { result, folder } = await run('a', { train: { epochs: 50, earlyStopping: 3, select: 'last' } });
+    const metrics = untimed(folder);
+    expect(metrics.at(-4).best).toBe(true);
+    expect(result.best_epoch).toBe(metrics.length);
+    expect(result.valid_accuracy).toBe(metrics.at(-1).valid_accuracy);
+    const [best, last] = await Promise.all([folder.best, folder.last].map((file) => readCheckpoint(file, graph)));
+    expect(best.weights).toEqual(last.weights);
+    const again = await resume('a', { train: { epochs: 50, earlyStopping: 3, select: 'last' } });
+    expect({ ...again.result, seconds: 0 }).toEqual({ ...result, seconds: 0 });
   });
 
   it('lowers the learning rate after an epoch that was no better', async () => {

@@ -93,7 +93,7 @@ function batchnormParts(network: Arrays, node: ProjectionNode, norm: Batchnorm, 
 
 function withRunningStatistics(network: Arrays, node: ProjectionNode, norm: Batchnorm, x: Buffer): Normalization {
   const { coefficients, own, value } = batchnormParts(network, node, norm, x);
-  network.program.call(runningKernel(network.k, node.type.features), 1, { ...own, ...coefficients });
+  network.program.constant(runningKernel(network.k, node.type.features), 1, { ...own, ...coefficients });
   return { value, backward: () => {} };
 }
 
