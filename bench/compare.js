@@ -48,8 +48,12 @@ const local = (path) => fileURLToPath(new URL(path, import.meta.url));
 
 /** Runs a program that prints one JSON line. */
 async function measure(program, args) {
-  const { stdout } = await promisify(execFile)(program, args, { maxBuffer: 2 ** 24 });
-  return JSON.parse(stdout.trim().split('\n').at(-1));
+  try {
+    const { stdout } = await promisify(execFile)(program, args, { maxBuffer: 2 ** 24 });
+    return JSON.parse(stdout.trim().split('\n').at(-1));
+  } catch (error) {
+    return fail(`${program} ${args.join(' ')} failed:\n${error.stderr || error.message}`);
+  }
 }
 
 const flags = (settings) => Object.entries(settings).flatMap(([key, value]) => [`--${key}`, String(value)]);

@@ -10,10 +10,10 @@ const cpuMilliseconds = () => {
 export function profileCalls() {
   const calls = new Map();
   const run = Machine.prototype.run;
-  Machine.prototype.run = function (program, state) {
+  Machine.prototype.run = function (program, state, helped) {
     program.calls.forEach((call, i) => {
       const before = cpuMilliseconds();
-      run.call(this, { ...program, calls: [{ ...call, barrier: true }] }, state);
+      run.call(this, { ...program, calls: [{ ...call, barrier: true }] }, state, helped);
       const key = `${i} ${call.kernel.func.name}`;
       calls.set(key, Math.min(calls.get(key) ?? Number.POSITIVE_INFINITY, cpuMilliseconds() - before));
     });

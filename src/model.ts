@@ -54,27 +54,9 @@ export class Model {
    * @throws UserError SP835 where the shape or the lengths do not fit.
    */
   async call(input: PlainTensor | TensorLike, lengths?: readonly number[]): Promise<ModelOutput> {
-    const { graph, data } = this.spec;
-    const [size, steps, features] = input.shape;
-    if (input.shape.length !== 3 || features !== data.features || size < 1 || steps < 1) {
-      const message = `the input must have the shape [batch, time, ${data.features}], not [${input.shape.join(', ')}]`;
-      throw new UserError('SP835', message);
-    }
-    const values = Float32Array.from('data' in input ? await input.data() : input.values);
-    if (values.length !== size * steps * features) {
-      const message = `the shape [${input.shape.join(', ')}] has ${size * steps * features} values, but ${values.length} were given`;
-      throw new UserError('SP835', message);
-    }
-    if (lengths) requireLengths(lengths, size, steps);
-    const batch: Batch = {
-      size,
-      steps,
-      features,
-      input: { kind: 'dense', values },
-      labels: new Int32Array(size),
-      samples: Int32Array.from({ length: size }, (_, i) => i),
-      ...(lengths && { lengths: Int32Array.from(lengths) }),
-    };
+    const { graph } = this.spec;
+    const batch = await this.batchOf(input, lengths);
+    const { size, steps } = batch;
     const result = await this.compiled.evaluate(batch, { wantOutput: true });
     const { type } = nodeById(graph, graph.output);
     const spiking = graph.layers.filter((l) => l.spiking).map((l) => l.layer);
@@ -85,6 +67,40 @@ export class Model {
       },
       scores: { shape: [size, graph.classes], values: result.scores },
       firingRates: new Map([...result.firingRates].filter(([layer]) => spiking.includes(layer))),
+    };
+  }
+
+  /**
+   * The class scores that `call` gives, [batch, classes], and nothing else: sooner, above all for single samples.
+   *
+   * @throws UserError SP835 where the shape or the lengths do not fit.
+   */
+  async predict(input: PlainTensor | TensorLike, lengths?: readonly number[]): Promise<ModelOutput['scores']> {
+    const batch = await this.batchOf(input, lengths);
+    return { shape: [batch.size, this.spec.graph.classes], values: await this.compiled.predict(batch) };
+  }
+
+  private async batchOf(input: PlainTensor | TensorLike, lengths?: readonly number[]): Promise<Batch> {
+    const { features } = this.spec.data;
+    const [size, steps, given] = input.shape;
+    if (input.shape.length !== 3 || given !== features || size < 1 || steps < 1) {
+      const message = `the input must have the shape [batch, time, ${features}], not [${input.shape.join(', ')}]`;
+      throw new UserError('SP835', message);
+    }
+    const values = Float32Array.from('data' in input ? await input.data() : input.values);
+    if (values.length !== size * steps * features) {
+      const message = `the shape [${input.shape.join(', ')}] has ${size * steps * features} values, but ${values.length} were given`;
+      throw new UserError('SP835', message);
+    }
+    if (lengths) requireLengths(lengths, size, steps);
+    return {
+      size,
+      steps,
+      features,
+      input: { kind: 'dense', values },
+      labels: new Int32Array(size),
+      samples: Int32Array.from({ length: size }, (_, i) => i),
+      ...(lengths && { lengths: Int32Array.from(lengths) }),
     };
   }
 

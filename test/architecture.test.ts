@@ -11,7 +11,7 @@ const layers = [
   ['targets'],
   ['spec', 'train/definitions.ts', 'train/schedule.ts', 'train/config.ts'],
   ['compile.ts'],
-  ['train', 'import'],
+  ['train', 'import', 'cost', 'demo'],
   ['model.ts', 'cli', 'index.ts'],
 ];
 

@@ -33,6 +33,17 @@ describe('a model called on tensors', () => {
     expect(result.firingRates.get('radlif')).toHaveLength(8);
   });
 
+  it('predicts the scores alone, on the default target too', async () => {
+    const text = spec('input |> RadLIF(8) |> LI(classes) |> softmax_sum');
+    for (const target of ['tfjs/cpu', 'wasm']) {
+      const model = await buildModel(text, { target });
+      const { scores } = await model.call({ shape, values });
+      expect(await model.predict({ shape, values })).toEqual(scores);
+      await expect(model.predict({ shape: [2, 5, 4], values })).rejects.toThrow('must have the shape');
+      model.dispose();
+    }
+  });
+
   it('gives a sequence without a pool', async () => {
     const result = await withModel(spec('input |> LIF(classes)'), (m) => m.call({ shape, values }));
     expect(result.output.shape).toEqual([2, 5, 4]);

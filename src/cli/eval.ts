@@ -1,7 +1,11 @@
-import { existsSync, statSync } from 'node:fs';
+import { existsSync, readFileSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { Command, Option } from 'commander';
 import { type Compiled, compileSpec } from '../compile.ts';
+import type { Costs } from '../cost/costs.ts';
+import { FileMeter } from '../cost/fileMeter.ts';
+import { CostMeter } from '../cost/meter.ts';
+import { addProbes } from '../cost/probes.ts';
 import type { Batch } from '../data/batch.ts';
 import type { SplitName } from '../data/definition.ts';
 import { UserError } from '../diagnostics/diagnostic.ts';
@@ -11,6 +15,7 @@ import { evaluateSplit } from '../train/loop.ts';
 import type { BatchResult, SplitMetrics } from '../train/metrics.ts';
 import { loadTrainedModel, spikingLayers } from '../train/run.ts';
 import { RunFolder } from '../train/runFolder.ts';
+import { costDocument, costTable } from './costTable.ts';
 import { dataNotices } from './dataNotices.ts';
 import { interruptible } from './interrupt.ts';
 import { openData } from './openData.ts';
@@ -23,14 +28,16 @@ interface EvalOptions extends SpecOptions, OutputOptions {
   readonly split: SplitName;
   readonly spec?: string;
   readonly target?: string;
+  readonly cost: boolean;
 }
 
 export function evalCommand(): Command {
   const command = new Command('eval')
-    .description('Accuracy and loss of a trained network: the best checkpoint of a run, or an exported model.')
+    .description('Accuracy, loss and cost of a trained network: the best checkpoint of a run, or an exported model.')
     .argument('<run|model.onnx>', 'a run folder, or a model that "sparchc export" or "sparchc train" wrote')
     .addOption(new Option('--split <name>', 'which samples').choices(['train', 'validation', 'test']).default('test'))
-    .option('--spec <file>', 'the spec that names the data of a model (default: spec.resolved.yaml in its folder)');
+    .option('--spec <file>', 'the spec that names the data of a model (default: spec.resolved.yaml in its folder)')
+    .option('--no-cost', 'accuracy, loss and firing rates only, which is faster');
   return withOutput(withTarget(withSet(command)))
     .addHelpText('after', EXAMPLES)
     .action(evaluate);
@@ -49,16 +56,19 @@ async function evaluate(path: string, options: EvalOptions): Promise<void> {
   const isFile = isModelFile(path);
   requireFitting(isFile, options);
   const spec = compileSpec(isFile ? specOfModel(path, options) : specOfRun(path), { sets: options.set });
-  const model = isFile ? await openOnnx(path) : await openRun(path, spec, options);
+  const model = isFile ? await openFile(path, options) : await openRun(path, spec, options);
   try {
     const metrics = await evaluateOn(model, spec, options.split, output);
+    const costs = model.costs?.();
     output.say(summary(metrics, options.split));
+    if (costs) output.say(`\n${costTable(costs)}`);
     output.document({
       accuracy: metrics.accuracy,
       loss: metrics.loss,
       samples: metrics.samples,
       firing_rates: metrics.firingRates,
       split: options.split,
+      ...(costs && { cost: costDocument(costs) }),
     });
   } finally {
     await model.dispose();
@@ -77,6 +87,8 @@ function requireFitting(isFile: boolean, { target, spec }: EvalOptions): void {
 
 export interface Scorer {
   evaluate(batch: Batch): Promise<BatchResult>;
+  /** Of all batches so far, where the model counts them. */
+  costs?(): Costs;
   dispose(): void | Promise<void>;
 }
 
@@ -104,13 +116,20 @@ function specOfRun(path: string): string {
   throw new UserError('SP832', `"${path}" is not a run folder: it has no spec.resolved.yaml`, { exitCode: 2 });
 }
 
+async function openFile(path: string, { cost }: EvalOptions): Promise<Scorer> {
+  const model = await openOnnx(path);
+  return cost ? new FileMeter(model, readFileSync(path)) : model;
+}
+
 /** The best weights of a run in the target they were trained on, or another one on request. */
 async function openRun(path: string, spec: Compiled, options: EvalOptions): Promise<Scorer> {
-  const folder = new RunFolder(path);
-  return loadTrainedModel(folder, spec, async (trainedOn) => {
+  const probed = options.cost ? addProbes(spec.graph) : null;
+  const run = { ...spec, graph: probed?.graph ?? spec.graph };
+  const model = await loadTrainedModel(new RunFolder(path), run, async (trainedOn) => {
     const { target } = await selectTarget(options.target ?? trainedOn);
     return target;
   });
+  return probed ? new CostMeter(model, probed, await model.parameters()) : model;
 }
 
 /** Metrics on one split of the spec's data, with progress. */

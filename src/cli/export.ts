@@ -12,8 +12,9 @@ import { writeFileAtomically } from '../train/atomicFile.ts';
 import { readCheckpoint } from '../train/checkpoint.ts';
 import { RunFolder } from '../train/runFolder.ts';
 import { evaluateOn } from './eval.ts';
+import { exportToNir } from './exportNir.ts';
 import { modelMetadata } from './modelMetadata.ts';
-import { type OutputOptions, withOutput } from './options.ts';
+import { type OutputOptions, seconds, withOutput } from './options.ts';
 import { Output } from './output.ts';
 import { count, percent, shellQuote } from './text.ts';
 
@@ -28,15 +29,25 @@ interface ExportOptions extends OutputOptions {
   readonly fold: boolean;
   readonly quantize?: 'int8';
   readonly half?: true;
+  readonly format: 'onnx' | 'nir';
+  readonly dt?: number;
+  readonly approximate?: true;
 }
 
 export function exportCommand(): Command {
   const command = new Command('export')
-    .description('Write the best checkpoint of a run as an ONNX model of whole sequences or of a stream.')
+    .description(
+      'Write the best checkpoint of a run as an ONNX model of whole sequences or of a stream, or as a NIR file.',
+    )
     .argument('<run>', 'the run folder that "sparchc train" left')
     .option(
       '-o, --output <file>',
-      'where to write it (default: model.onnx, step.onnx, sound.onnx or sound-step.onnx in the run folder)',
+      'where to write it (default: in the run folder, as model.onnx, step.onnx, sound.onnx, sound-step.onnx or model.nir)',
+    )
+    .addOption(
+      new Option('--format <name>', 'onnx: for any ONNX runtime; nir: for other spiking software and hardware')
+        .choices(['onnx', 'nir'])
+        .default('onnx'),
     )
     .addOption(
       new Option(
@@ -72,7 +83,12 @@ export function exportCommand(): Command {
         .conflicts('half'),
     )
     .option('--half', 'store the weights as float16, and measure what that does to the accuracy')
-    .option('--no-fold', 'keep batchnorm and clamped parameters as operators instead of folding them into constants');
+    .option('--no-fold', 'keep batchnorm and clamped parameters as operators instead of folding them into constants')
+    .option(
+      '--approximate',
+      'with --format nir: write the nearest network that NIR can say, and measure the difference',
+    )
+    .option('--dt <duration>', "with --format nir: duration of a time step (default: the data's)", seconds);
   return withOutput(command).addHelpText('after', EXAMPLES).action(exportRun);
 }
 
@@ -85,6 +101,7 @@ Examples:
   sparchc export runs/hd --input waveform --mode step --silence 30 --threshold -5
   sparchc export runs/quickstart --quantize int8 -o small.onnx
   sparchc export runs/quickstart --no-fold -o unfolded.onnx
+  sparchc export runs/quickstart --format nir --approximate
   sparchc eval digits.onnx --spec runs/quickstart/spec.resolved.yaml
 
 The model runs in any ONNX runtime. Inputs: x [batch, time, features] or, of sound, [batch, samples]; optional lengths
@@ -95,12 +112,19 @@ async function exportRun(path: string, options: ExportOptions): Promise<void> {
   const output = new Output(options);
   const segmentation = segmentationOf(options);
   const weightType = weightTypeOf(options);
+  requireFitting(options);
   const folder = new RunFolder(path);
   requireRun(folder);
   const spec = compileSpec(folder.spec);
   const { graph, specSha256, warnings } = spec;
   output.diagnostics(warnings);
   const { weights, info } = await readCheckpoint(folder.best, graph);
+  const about = { epoch: info.state.best?.epoch, spec_sha256: specSha256 };
+  if (options.format === 'nir') {
+    const written = await exportToNir(spec, weights, options.output ?? folder.nirModel, options, output);
+    output.document({ ...written, ...about });
+    return;
+  }
   const file = options.output ?? folder.exported(options.mode, options.input);
   const metadata = modelMetadata(spec, info.data);
   const { fold, input, record } = options;
@@ -109,7 +133,7 @@ async function exportRun(path: string, options: ExportOptions): Promise<void> {
   output.say(`wrote ${file} (${count(bytes.length / 1024)} KiB)`);
   const change = weightType === 'float32' ? {} : await accuracyChange(spec, weights, weightType, metadata, output);
   if (!segmentation && options.input === 'features') output.say(`next   ${evalCommandFor(file, folder)}`);
-  output.document({ file, bytes: bytes.length, epoch: info.state.best?.epoch, spec_sha256: specSha256, ...change });
+  output.document({ file, bytes: bytes.length, ...about, ...change });
 }
 
 /** What storing the weights in fewer bits does to the accuracy on the test split: of whole sequences, in both modes. */
@@ -167,6 +191,24 @@ function weightTypeOf({ quantize, half, fold }: ExportOptions): WeightType {
   const type = quantize ?? (half ? 'float16' : 'float32');
   if (type === 'float32' || fold) return type;
   throw new UserError('SP628', 'only folded weights can be stored in fewer bits; leave out --no-fold', { exitCode: 2 });
+}
+
+/** Throws UserError SP662 where an option belongs to the other format. */
+function requireFitting({ format, mode, input, record, quantize, half, fold, dt, approximate }: ExportOptions): void {
+  const given = (options: Record<string, boolean>) => Object.keys(options).find((name) => options[name]);
+  const ofOnnx = given({
+    '--mode step': mode === 'step',
+    '--input waveform': input === 'waveform',
+    '--record': !!record,
+    '--quantize': !!quantize,
+    '--half': !!half,
+    '--no-fold': !fold,
+  });
+  const ofNir = given({ '--approximate': !!approximate, '--dt': dt !== undefined });
+  const wrong = format === 'nir' ? ofOnnx : ofNir;
+  if (wrong === undefined) return;
+  const message = `${wrong} is not about the format ${format}; leave it out`;
+  throw new UserError('SP662', message, { exitCode: 2 });
 }
 
 /** A model elsewhere has no spec beside it that names the data. */

@@ -1,18 +1,23 @@
+import { statSync } from 'node:fs';
+import { join } from 'node:path';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { UserError } from '../diagnostics/diagnostic.ts';
 import { splitNumber } from '../syntax/quantity.ts';
 import { type Provider, providers } from '../targets/onnx/load.ts';
-import { openAny } from '../targets/onnx/open.ts';
+import { type AnyModel, openAny } from '../targets/onnx/open.ts';
 import { Interrupted } from '../train/loop.ts';
 import { type Inference, inferFiles } from './inferFiles.ts';
 import { interruptible } from './interrupt.ts';
 import { listen } from './listen.ts';
+import { openRunOnWasm } from './openRun.ts';
 import { type OutputOptions, withOutput } from './options.ts';
 import { Output } from './output.ts';
 import { type PcmFormat, pcmFormats } from './pcm.ts';
+import { printable } from './text.ts';
 
 interface InferOptions extends OutputOptions {
-  readonly provider: Provider;
+  readonly engine: 'onnxruntime' | 'wasm';
+  readonly provider?: Provider;
   readonly rate?: number;
   readonly format: PcmFormat;
 }
@@ -20,12 +25,20 @@ interface InferOptions extends OutputOptions {
 export function inferCommand(): Command {
   const command = new Command('infer')
     .description('Classify recordings, or a stream of sound, with an exported model.')
-    .argument('<model.onnx>', 'a model that "sparchc export" or "sparchc train" wrote')
+    .argument(
+      '<model.onnx|run>',
+      'a model that "sparchc export" or "sparchc train" wrote; with --engine wasm, a run folder or one of its checkpoints',
+    )
     .argument(
       '<file...>',
       'WAV or FLAC files, or HDF5 files in the layout of SHD, whichever the model takes; folders of them; or - for raw sound on stdin',
     )
-    .addOption(new Option('--provider <name>', 'what computes, in onnxruntime').choices(providers).default('cpu'))
+    .addOption(
+      new Option('--engine <name>', "what runs the network: onnxruntime, or sparchc's own event-driven kernels")
+        .choices(['onnxruntime', 'wasm'])
+        .default('onnxruntime'),
+    )
+    .addOption(new Option('--provider <name>', 'what computes, in onnxruntime (default: cpu)').choices(providers))
     .addOption(
       new Option(
         '--rate <Hz>',
@@ -43,6 +56,7 @@ Examples:
   sparchc infer runs/hd/model.onnx recordings/ --json > classes.json
   sparchc infer runs/hd/sound.onnx word.wav word.flac
   sparchc infer runs/shd/model.onnx data/shd/shd_test.h5
+  sparchc infer --engine wasm runs/shd data/shd/shd_test.h5
   arecord -q -t raw -f S16_LE -r 16000 | sparchc infer runs/hd/sound-step.onnx -      words as they are said
   ffmpeg -i talk.mp3 -f s16le -ac 1 -ar 16000 - | sparchc infer runs/hd/sound-step.onnx -
 
@@ -53,7 +67,7 @@ becomes the most likely one.`;
 async function infer(path: string, inputs: readonly string[], options: InferOptions): Promise<void> {
   const output = new Output(options);
   const isLive = requireFittingInputs(inputs, options);
-  const opened = await openAny(path, { provider: options.provider });
+  const opened = await openEngine(path, options);
   try {
     if (!isLive) return await inferFiles(opened, inputs, output);
     const found: Inference[] = [];
@@ -72,6 +86,21 @@ async function infer(path: string, inputs: readonly string[], options: InferOpti
   } finally {
     await opened.model.dispose();
   }
+}
+
+function openEngine(path: string, { engine, provider }: InferOptions): Promise<AnyModel> {
+  if (engine === 'onnxruntime') {
+    requireExported(path);
+    return openAny(path, { provider });
+  }
+  if (provider === undefined) return openRunOnWasm(path);
+  throw new UserError('SP838', '--provider is about onnxruntime; leave it out with --engine wasm', { exitCode: 2 });
+}
+
+function requireExported(path: string): void {
+  if (!statSync(path, { throwIfNoEntry: false })?.isDirectory()) return;
+  const message = `"${path}" is a folder, and onnxruntime runs exported models; give "${join(path, 'model.onnx')}", or add --engine wasm`;
+  throw new UserError('SP838', message, { exitCode: 2 });
 }
 
 /** True where the input is stdin. */
@@ -96,7 +125,7 @@ function requireFittingInputs(inputs: readonly string[], { rate }: InferOptions)
 
 function liveLine({ class: name, index, scores, start, end = 0 }: Inference): string {
   const time = start === undefined ? end.toFixed(2) : `${start.toFixed(2)}-${end.toFixed(2)}`;
-  return `${time} s  class ${name}  score ${scores[index].toPrecision(4)}`;
+  return printable(`${time} s  class ${name}  score ${scores[index].toPrecision(4)}`);
 }
 
 function hertz(text: string): number {

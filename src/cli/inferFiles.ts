@@ -3,15 +3,13 @@ import { join } from 'node:path';
 import { toDense } from '../data/batch.ts';
 import { openRecordings, type Recording, recordingKind, recordingNames } from '../data/recordings.ts';
 import { UserError } from '../diagnostics/diagnostic.ts';
-import type { OnnxModelInfo } from '../targets/onnx/load.ts';
 import { argmax } from '../targets/onnx/measures.ts';
-import type { AnyModel } from '../targets/onnx/open.ts';
-import type { OnnxModel } from '../targets/onnx/run.ts';
+import type { AnyModel, Classifier, ClassifierInfo } from '../targets/onnx/open.ts';
 import type { OnnxStream } from '../targets/onnx/runStream.ts';
 import { chunkSteps, type Word, Words, wordRuleOf } from '../targets/onnx/words.ts';
 import { FileProgress } from './fileProgress.ts';
 import type { Output } from './output.ts';
-import { count, duration } from './text.ts';
+import { count, duration, printable } from './text.ts';
 
 /** One classified recording, or one word of a stream, as `--json` lists it. */
 export interface Inference {
@@ -25,7 +23,7 @@ export interface Inference {
   readonly scores: readonly number[];
   /** Words of streams: seconds from the stream's start to the word's beginning, with a silence gate only. */
   readonly start?: number;
-  /** Words of streams: seconds from the stream's start to when the word was known. */
+  /** Words of streams: seconds from the stream's start to its end, or to when it was known. */
   readonly end?: number;
   /** Of the model alone, without reading and preparing; of a word, since the one before. */
   readonly seconds: number;
@@ -96,32 +94,24 @@ async function classifyFile(opened: AnyModel, file: string, progress: FileProgre
 }
 
 async function classify(opened: AnyModel, file: string, sample: number, recording: Recording): Promise<Inference[]> {
-  const { info } = opened;
+  const found =
+    opened.mode === 'step' ? await wordsOf(opened.model, recording) : [await wholeOf(opened.model, recording)];
+  return found.map((one) => inferenceOf(file, sample, one, opened.info));
+}
+
+type Found = Omit<Word, 'end'> & { readonly end?: number };
+
+export function inferenceOf(file: string, sample: number, found: Found, { classNames }: ClassifierInfo): Inference {
+  return { file, sample, class: classNames[found.index], ...found };
+}
+
+/** What a model of whole sequences says to a recording. */
+export async function wholeOf(model: Classifier, recording: Recording): Promise<Found> {
   const start = performance.now();
-  if (opened.mode === 'step') {
-    const words = await wordsOf(opened.model, recording);
-    const seconds = (performance.now() - start) / 1000;
-    return words.map((word) => inferenceOf(file, sample, word, info, seconds / words.length));
-  }
-  const scores = await scoresOf(opened.model, recording);
-  const seconds = (performance.now() - start) / 1000;
-  const index = argmax(scores);
-  return [inferenceOf(file, sample, { index, scores: [...scores] }, info, seconds)];
-}
-
-export function inferenceOf(
-  file: string,
-  sample: number,
-  word: Omit<Word, 'end'> & { readonly end?: number },
-  { classNames }: OnnxModelInfo,
-  seconds: number,
-): Inference {
-  return { file, sample, class: classNames[word.index], ...word, seconds };
-}
-
-export async function scoresOf(model: OnnxModel, recording: Recording): Promise<Float32Array> {
-  if (recording.kind === 'sound') return model.classifySound(recording.samples);
-  return (await model.evaluate(recording.batch)).scores;
+  const scores = await (recording.kind === 'sound'
+    ? model.classifySound(recording.samples)
+    : model.predict(recording.batch));
+  return { index: argmax(scores), scores: [...scores], seconds: (performance.now() - start) / 1000 };
 }
 
 /** Feeds a recording to a model of a stream in chunks. */
@@ -149,5 +139,5 @@ function lineOf(
   const which = several ? `${file} ${sample}` : file;
   const begin = start === undefined ? '' : `${start.toFixed(2)}-`;
   const time = end === undefined ? `${(1000 * seconds).toFixed(1)} ms` : `${begin}${end.toFixed(2)} s`;
-  return `${which}  class ${name}  score ${scores[index].toPrecision(4)}  ${time}`;
+  return printable(`${which}  class ${name}  score ${scores[index].toPrecision(4)}  ${time}`);
 }

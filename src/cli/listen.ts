@@ -2,13 +2,10 @@ import type { Readable } from 'node:stream';
 import { Resampler } from '../data/audio/resampler.ts';
 import { LONGEST, recordingKind, soundRecording } from '../data/recordings.ts';
 import { UserError } from '../diagnostics/diagnostic.ts';
-import type { OnnxModelInfo } from '../targets/onnx/load.ts';
-import { argmax } from '../targets/onnx/measures.ts';
-import type { AnyModel } from '../targets/onnx/open.ts';
-import type { OnnxModel } from '../targets/onnx/run.ts';
+import type { AnyModel, Classifier, ClassifierInfo } from '../targets/onnx/open.ts';
 import type { OnnxStream } from '../targets/onnx/runStream.ts';
-import { chunkSteps, Words, wordRuleOf } from '../targets/onnx/words.ts';
-import { type Inference, inferenceOf, scoresOf } from './inferFiles.ts';
+import { chunkSteps, type Word, Words, wordRuleOf } from '../targets/onnx/words.ts';
+import { type Inference, inferenceOf, wholeOf } from './inferFiles.ts';
 import { PcmDecoder, type PcmFormat } from './pcm.ts';
 
 interface SoundOptions {
@@ -59,12 +56,7 @@ function requireHearing({ mode, info }: AnyModel): number {
 async function* heard(stream: OnnxStream, rate: number, sound: AsyncIterable<Float32Array>): AsyncGenerator<Inference> {
   const words = new Words(stream, wordRuleOf(stream, false));
   const size = Math.round(chunkSteps(stream) * (stream.info.stepSeconds ?? 0.01) * rate);
-  let since = performance.now();
-  const told = (word: Awaited<ReturnType<Words['feed']>>[number]) => {
-    const inference = inferenceOf('-', 0, word, stream.info, (performance.now() - since) / 1000);
-    since = performance.now();
-    return inference;
-  };
+  const told = (word: Word) => inferenceOf('-', 0, word, stream.info);
   for await (const samples of sound) {
     for (let from = 0; from < samples.length; from += size) {
       const chunk = samples.slice(from, from + size);
@@ -75,8 +67,8 @@ async function* heard(stream: OnnxStream, rate: number, sound: AsyncIterable<Flo
 }
 
 async function classified(
-  model: OnnxModel,
-  info: OnnxModelInfo,
+  model: Classifier,
+  info: ClassifierInfo,
   rate: number,
   sound: AsyncIterable<Float32Array>,
 ): Promise<Inference> {
@@ -99,16 +91,7 @@ async function classified(
     at += chunk.length;
   }
   const recording = soundRecording('-', { kind: 'waveform', samples, rate }, info);
-  const start = performance.now();
-  const scores = await scoresOf(model, recording);
-  const index = argmax(scores);
-  return inferenceOf(
-    '-',
-    0,
-    { index, scores: [...scores], end: length / rate },
-    info,
-    (performance.now() - start) / 1000,
-  );
+  return inferenceOf('-', 0, { ...(await wholeOf(model, recording)), end: length / rate }, info);
 }
 
 /** Raw sound at the model's rate. */

@@ -2,6 +2,7 @@
 import { Command } from 'commander';
 import { sparchcVersion } from '../train/versions.ts';
 import { checkCommand } from './check.ts';
+import { demoCommand } from './demo.ts';
 import { doctorCommand } from './doctor.ts';
 import { emitCommand } from './emit.ts';
 import { exitCodeOf, reportError } from './errors.ts';
@@ -30,6 +31,7 @@ Examples:
   sparchc eval runs/NAME               accuracy of its best checkpoint on the test data
   sparchc eval runs/NAME/model.onnx    the same of the exported model
   sparchc infer MODEL.onnx FILE        classes of recordings
+  sparchc demo MODEL.onnx              a page that listens and shows what the network does
 
 Exit codes: 0 done, 1 failed while running, 2 the request is wrong, 130 interrupted.`,
   );
@@ -40,6 +42,7 @@ const commands = [
   exportCommand(),
   importCommand(),
   inferCommand(),
+  demoCommand(),
   checkCommand(),
   emitCommand(),
   initCommand(),

@@ -26,10 +26,10 @@ export function modelMetadata(spec: Compiled, facts: DataFacts | undefined): Mod
   };
 }
 
-/** As a spec has it, without what is default: `resample(rate=16000Hz)`. */
+/** As a spec has it, with every setting: `resample(rate=16000Hz)`. */
 function callText({ type, params }: Call): string {
   const specs = transformByName(type)?.params ?? {};
-  const given = Object.entries(params).filter(([name, value]) => value !== (specs[name]?.default ?? null));
+  const given = Object.entries(params).filter(([, value]) => value !== null);
   const args = given.map(([name, value]) => {
     const spec = specs[name];
     return `${name}=${value}${spec?.type === 'quantity' ? spec.unit : ''}`;

@@ -1,4 +1,5 @@
-import { type Command, Option } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import { splitNumber, units } from '../syntax/quantity.ts';
 import { targetNames } from '../targets/select.ts';
 
 /** Options that several commands share. */
@@ -30,4 +31,11 @@ export function withOutput(command: Command): Command {
   return command
     .option('--json', 'print one JSON document on stdout and everything else on stderr')
     .option('--quiet', 'print nothing but warnings and errors');
+}
+
+/** Parses a duration such as `0.1ms`. */
+export function seconds(text: string): number {
+  const { si, unit } = splitNumber(text);
+  if (units[unit]?.dimension === 's' && si > 0 && Number.isFinite(si)) return si;
+  throw new InvalidArgumentError('It must be a duration greater than 0 with its unit, such as 0.1ms.');
 }

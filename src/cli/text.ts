@@ -18,6 +18,11 @@ export function duration(seconds: number): string {
   return hours === 0 ? `${minutes}:${tail}` : `${hours}:${String(minutes).padStart(2, '0')}:${tail}`;
 }
 
+/** Seconds as 0.1 ms or 14.1414 ms. */
+export function milliseconds(seconds: number): string {
+  return `${Number((1000 * seconds).toPrecision(6))} ms`;
+}
+
 /** 1,234,567. */
 export function count(n: number): string {
   return Math.round(n).toLocaleString('en-US');
@@ -35,4 +40,9 @@ export function table(rows: readonly (readonly string[])[]): string {
   const pad = (cell: string, column: number) =>
     isNumeric[column] ? cell.padStart(widths[column]) : cell.padEnd(widths[column]);
   return rows.map((row) => row.map(pad).join('  ').trimEnd()).join('\n');
+}
+
+/** Text from a file, such as a class's name, as a terminal may see it. */
+export function printable(text: string): string {
+  return text.replace(/\p{Cc}/gu, '?');
 }

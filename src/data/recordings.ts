@@ -1,9 +1,10 @@
 import { closeSync, openSync, readSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
+import { paramsFit } from '../definitions/params.ts';
 import { UserError } from '../diagnostics/diagnostic.ts';
 import { AudioReader } from './audio/read.ts';
 import type { Batch } from './batch.ts';
-import { collate, type StepsSample } from './batching.ts';
+import { collate } from './batching.ts';
 import type { Call } from './config.ts';
 import type { Sample, WaveformSample } from './definition.ts';
 import { openSpikeFolder } from './hdf5Spikes.ts';
@@ -74,9 +75,10 @@ function requireKind(path: string, wanted: 'spikes' | 'sound'): void {
       ? 'the model takes spikes: give HDF5 files in the layout of SHD, or use a model that was trained on recordings with fbank'
       : found === 'spikes'
         ? 'the model takes sound: give WAV or FLAC files'
-        : 'give WAV or FLAC files; others can be converted, such as with ffmpeg -i FILE out.wav';
+        : 'convert it to one, such as with ffmpeg -i FILE out.wav';
   const what = { spikes: 'holds HDF5', sound: 'is a recording of sound', null: 'is neither a WAV nor a FLAC file' };
-  throw new UserError('SP727', `"${path}" ${what[`${found}`]}, and ${advice}`, { exitCode: found === null ? 1 : 2 });
+  const joint = found === null ? ';' : ', and';
+  throw new UserError('SP727', `"${path}" ${what[`${found}`]}${joint} ${advice}`, { exitCode: found === null ? 1 : 2 });
 }
 
 function signatureOf(path: string): 'spikes' | 'sound' | null {
@@ -133,26 +135,41 @@ async function openSpikes(path: string, model: InputDescription): Promise<Record
   };
 }
 
-function prepared(
-  path: string,
-  recorded: Sample,
-  { preprocessing, features }: InputDescription,
-  index: number,
-): Recording {
-  const sample = preprocessing.reduce(applied, recorded);
+function prepared(path: string, recorded: Sample, model: InputDescription, index: number): Recording {
+  const sample = preprocess(recorded, model.preprocessing);
   if (sample.kind === 'unusable') throw unusable(path, sample.reason);
-  if (sample.kind === 'spikes' || sample.kind === 'waveform') {
-    throw new UserError('SP700', 'the model does not say how recordings become time steps; export it again');
-  }
-  const batch = collate([sample satisfies StepsSample], features, Int32Array.of(0), Int32Array.of(index));
+  if (sample.kind === 'spikes' || sample.kind === 'waveform') throw wrongInput('does not make time steps');
+  const features = sample.kind === 'features' ? sample.values.length / sample.steps : model.features;
+  if (features !== model.features)
+    throw wrongInput(`makes ${features} features, and the model takes ${model.features}`);
+  const batch = collate([sample], features, Int32Array.of(0), Int32Array.of(index));
   return { kind: 'features', batch, dropped: sample.kind === 'eventSteps' ? sample.dropped : 0 };
+}
+
+function preprocess(recorded: Sample, calls: readonly Call[]): Sample {
+  try {
+    return calls.reduce(applied, recorded);
+  } catch (cause) {
+    // Sizes that no memory holds.
+    if (cause instanceof RangeError) throw wrongInput(`is impossible (${cause.message})`);
+    throw cause;
+  }
 }
 
 function applied(sample: Sample, { type, params }: Call): Sample {
   if (sample.kind === 'unusable') return sample;
   const transform = transformByName(type);
-  if (transform && !transform.augments) return transform.apply(sample, params);
-  throw new UserError('SP700', `the model's input is made by "${type}", which this version of sparchc does not know`);
+  if (!transform || transform.augments)
+    throw wrongInput(`is by "${type}", which this version of sparchc does not know`);
+  if (!paramsFit(transform.params, params)) throw wrongInput(`is by "${type}" with settings that it does not have`);
+  return transform.apply(sample, params);
+}
+
+function wrongInput(how: string): UserError {
+  return new UserError(
+    'SP700',
+    `the way from recordings to features that the model's file describes ${how}; export the model again`,
+  );
 }
 
 function unusable(path: string, reason: string): UserError {

@@ -1,6 +1,6 @@
 import type { Sample } from './definition.ts';
 
-/** Bytes of recordings and features that are kept: those of Heidelberg Digits fit, so that they are decoded once. */
+/** Bytes of samples that are kept: the recordings of Heidelberg Digits fit, so that they are decoded once. */
 const LIMIT = 256 * 2 ** 20;
 
 /**
@@ -28,7 +28,7 @@ export class SampleCache {
   }
 }
 
-/** Null for spikes, which are read as fast as they are copied. */
+/** Null for spikes in continuous time, which are read as fast as they are copied; binning them costs more. */
 function bytesOf(sample: Sample): number | null {
   switch (sample.kind) {
     case 'waveform':
@@ -37,8 +37,9 @@ function bytesOf(sample: Sample): number | null {
       return sample.values.byteLength;
     case 'unusable':
       return sample.reason.length;
-    case 'spikes':
     case 'eventSteps':
+      return sample.offsets.byteLength + sample.units.byteLength + sample.counts.byteLength;
+    case 'spikes':
       return null;
   }
 }

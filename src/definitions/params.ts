@@ -63,3 +63,40 @@ export interface Definition {
   /** What is wrong between parameters that are each right on their own, in one sentence, or null. */
   readonly check?: (params: AnyParams) => { readonly parameter: string; readonly message: string } | null;
 }
+
+/** Whether values that did not come through the schema of specs, such as those in a model's file, are ones that it allows. */
+export function paramsFit(specs: ParamSpecs, params: AnyParams): boolean {
+  return Object.entries(specs).every(([name, spec]) => valueFits(spec, params[name]));
+}
+
+function valueFits(spec: ParamSpec, value: AnyParams[string] | undefined): boolean {
+  if (value === undefined) return false;
+  if (value === null) return spec.default === null;
+  switch (spec.type) {
+    case 'boolean':
+      return typeof value === 'boolean';
+    case 'string':
+    case 'path':
+      return typeof value === 'string';
+    case 'choice':
+      return spec.values.includes(value as string);
+    case 'integer':
+      return Number.isInteger(value) && within(spec, value as number);
+    case 'number':
+    case 'quantity':
+      return Number.isFinite(value) && within(spec, value as number);
+  }
+}
+
+interface Bounds {
+  readonly min?: number;
+  readonly max?: number;
+  readonly exclusive?: boolean;
+}
+
+function within(
+  { min = Number.NEGATIVE_INFINITY, max = Number.POSITIVE_INFINITY, exclusive }: Bounds,
+  value: number,
+): boolean {
+  return exclusive ? value > min && value < max : value >= min && value <= max;
+}

@@ -42,23 +42,37 @@ function finish(rows: readonly Float64Array[], i: number, before: number): void 
   for (let k = 0; k < rows.length; k++) rows[i][k] /= norm;
 }
 
-/** Takes the projections on the block that starts at a row from two others. */
+/**
+ * Takes the projections on the block that starts at a row from two others. Values that are used twice are held in
+ * variables: engines read them again after a write, since the arrays might overlap.
+ */
 function subtractBlock(x: Float64Array, y: Float64Array, rows: readonly Float64Array[], start: number): void {
   const [a, b, c, d] = [rows[start], rows[start + 1], rows[start + 2], rows[start + 3]];
-  let [xa, xb, xc, xd, ya, yb, yc, yd] = [0, 0, 0, 0, 0, 0, 0, 0];
+  let [xa, xb, xc, xd] = [0, 0, 0, 0];
+  let [ya, yb, yc, yd] = [0, 0, 0, 0];
   for (let k = 0; k < x.length; k++) {
-    xa += x[k] * a[k];
-    xb += x[k] * b[k];
-    xc += x[k] * c[k];
-    xd += x[k] * d[k];
-    ya += y[k] * a[k];
-    yb += y[k] * b[k];
-    yc += y[k] * c[k];
-    yd += y[k] * d[k];
+    const u = x[k];
+    const v = y[k];
+    const ak = a[k];
+    const bk = b[k];
+    const ck = c[k];
+    const dk = d[k];
+    xa += u * ak;
+    xb += u * bk;
+    xc += u * ck;
+    xd += u * dk;
+    ya += v * ak;
+    yb += v * bk;
+    yc += v * ck;
+    yd += v * dk;
   }
   for (let k = 0; k < x.length; k++) {
-    x[k] -= xa * a[k] + xb * b[k] + xc * c[k] + xd * d[k];
-    y[k] -= ya * a[k] + yb * b[k] + yc * c[k] + yd * d[k];
+    const ak = a[k];
+    const bk = b[k];
+    const ck = c[k];
+    const dk = d[k];
+    x[k] -= xa * ak + xb * bk + xc * ck + xd * dk;
+    y[k] -= ya * ak + yb * bk + yc * ck + yd * dk;
   }
 }
 

@@ -99,6 +99,8 @@ export interface CompiledModel {
   trainStep(batch: Batch, request: TrainRequest): Promise<StepResult>;
   /** Evaluation mode: running statistics, no dropout, fixed initial states; changes nothing. */
   evaluate(batch: Batch, request?: ForwardRequest): Promise<StepResult>;
+  /** The scores that `evaluate` gives and nothing else, sooner where the target has a shorter way; labels are not read. */
+  predict(batch: Batch): Promise<Float32Array>;
   /** All parameters and buffers by key. */
   parameters(): Promise<Map<string, Float32Array>>;
   load(parameters: Tensors): void;

@@ -88,13 +88,13 @@ export async function train(training: Training, initial: TrainingState): Promise
   let state = initial;
   while (state.epoch <= config.epochs && !stopsEarly(state, config)) {
     state = await trainEpoch(training, state);
-    await store.saveLast(state);
-
-    const validation = await evaluateSplit(training, 'validation', state.epoch);
+    // Evaluation changes no weights: they are saved meanwhile.
+    const [validation] = await Promise.all([evaluateSplit(training, 'validation', state.epoch), store.saveLast(state)]);
     const metrics = epochMetrics(state, validation);
     state = stateAfterEpoch(state, metrics, training.schedule);
-    await store.appendMetrics(metrics);
-    if (metrics.best || config.select === 'last') await store.saveSelected(state);
+    const selected = metrics.best || config.select === 'last';
+    // The last checkpoint says that the epoch is over: then the rest must be there.
+    await both(store.appendMetrics(metrics), selected ? store.saveSelected(state) : Promise.resolve());
     await store.saveLast(state);
     observer.epochDone(metrics);
   }
@@ -203,6 +203,12 @@ export function diverged(what: string): UserError {
     'SP801',
     `${what}: training diverged; lower the learning rate (train.optimizer.lr) or limit the gradients (train.clip_norm)`,
   );
+}
+
+/** Waits for the end of both, also where one fails; then throws what the first of them threw. */
+async function both<A, B>(a: Promise<A>, b: Promise<B>): Promise<[A, B]> {
+  await Promise.allSettled([a, b]);
+  return [await a, await b];
 }
 
 /** Returns the seconds since it was last called. */

@@ -44,6 +44,11 @@ export class RunFolder {
     return mode === 'step' ? join(this.path, 'step.onnx') : this.model;
   }
 
+  /** Written on request only. */
+  get nirModel(): string {
+    return join(this.path, 'model.nir');
+  }
+
   /** Its entries, or null where there is no such folder. Throws UserError SP820 where it cannot be a folder. */
   async entries(): Promise<readonly string[] | null> {
     try {

@@ -204,7 +204,22 @@ describe('eval', () => {
 
   it('prints a sentence for people', async () => {
     const { stdout } = await run('eval', 'runs/tiny');
-    expect(stdout).toMatch(/^test accuracy \d+\.\d%, loss \d\.\d{4}, 30 samples\nfiring rates \S+ \d+\.\d%\n$/);
+    expect(stdout).toMatch(/^test accuracy \d+\.\d%, loss \d\.\d{4}, 30 samples\nfiring rates \S+ \d+\.\d%\n\ncost /);
+    expect(stdout).toMatch(/\nsynaptic operations, dense +1,680\n/);
+  });
+
+  it('tells what the network costs, or only what a file tells, or nothing on request', async () => {
+    const run = await evaluated('runs/tiny');
+    expect(run.cost).toMatchObject({
+      footprint_bytes: 4 * (80 + 64 + 24 + 8 * 4 + 3 + 4 * (8 + 3) + 3 * 8 + 3),
+      synaptic_operations: { dense: 10 * (10 * 8 + 8 * 8 + 8 * 3) },
+      membrane_updates: 10 * (8 + 3),
+    });
+    expect(run.cost.activation_sparsity_by_layer.radlif).toBeCloseTo(1 - run.firing_rates.radlif, 6);
+    const { cost } = await evaluated('runs/tiny/model.onnx');
+    expect(cost).toMatchObject({ connection_sparsity: null, synaptic_operations: null, membrane_updates: null });
+    expect(cost.activation_sparsity_by_layer.radlif).toBeCloseTo(run.cost.activation_sparsity_by_layer.radlif, 6);
+    expect(await evaluated('runs/tiny', '--no-cost')).not.toHaveProperty('cost');
   });
 
   it.each([

@@ -92,15 +92,25 @@ describe('sparchc infer', () => {
     expect((error as UserError).message).toMatch(message);
   });
 
-  it('refuses a model of a stream, and one that does not say how its input is made', async () => {
-    const metadata = modelMetadata(spec, undefined);
-    const step = exportOnnx(spec.graph, parameters, { fold: true, segmentation: { kind: 'reset' }, metadata });
+  it('refuses a model that does not say how its input is made', async () => {
+    const silent = { ...modelMetadata(spec, undefined), preprocessing: [] };
     const path = join(folder, 'other.onnx');
-    writeFileSync(path, step);
-    await expect(infer(path, recordings)).rejects.toThrow('is a model of a stream and this takes whole sequences');
-    const silent = { ...metadata, preprocessing: [] };
     writeFileSync(path, exportOnnx(spec.graph, parameters, { fold: true, metadata: silent }));
-    await expect(infer(path, recordings)).rejects.toThrow('the model does not say how spikes become time steps');
+    await expect(infer(path, recordings)).rejects.toThrow('the model does not say how recordings become its input');
+  });
+
+  it('feeds recordings to a model of a stream', async () => {
+    const metadata = modelMetadata(spec, undefined);
+    const path = join(folder, 'step.onnx');
+    writeFileSync(path, exportOnnx(spec.graph, parameters, { fold: true, segmentation: { kind: 'reset' }, metadata }));
+    const found = JSON.parse(await infer(path, join(recordings, 'shd_test.h5'), '--json'));
+    const expected = await expectedScores();
+    found.forEach((f: { sample: number; end: number; scores: number[] }, i: number) => {
+      expect(f.sample).toBe(i);
+      // 50 steps of 1 s / 49.
+      expect(f.end).toBeCloseTo(50 / 49, 5);
+      for (const [k, score] of f.scores.entries()) expect(score).toBeCloseTo(expected[i][k], 4);
+    });
   });
 
   it.skipIf(existsSync('/proc/driver/nvidia'))('says what a provider needs where it is absent', async () => {

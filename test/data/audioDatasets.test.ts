@@ -182,6 +182,7 @@ describe('audio_folder', () => {
   test('a share of each class is for testing', async () => {
     const dataset = await open(audioFolder, { classes: 2 });
     expect(dataset.classNames).toEqual(['no', 'yes']);
+    expect(dataset.rate).toBe(16_000);
     expect(labelsOf(dataset, 'test')).toEqual([0, 0, 1, 1]);
     expect(labelsOf(dataset, 'train').length).toBe(16);
     expect(dataset.splits.train!.speakers).toBeNull();

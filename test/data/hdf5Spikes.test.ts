@@ -222,3 +222,35 @@ describe('another layout', () => {
     expect(await readError(file)).toMatchSnapshot();
   });
 });
+
+describe('names of the classes', () => {
+  const names = Array.from({ length: 20 }, (_, i) => `word ${i}`);
+
+  async function withKeys(keys: readonly (string | number)[]): Promise<OpenDataset> {
+    const path = join(folder, 'shd_train.h5');
+    copyFileSync(join(fixtures, 'valid.h5'), path);
+    const { File, ready } = await import('h5wasm/node');
+    await ready;
+    const file = new File(path, 'a');
+    const data = typeof keys[0] === 'string' ? (keys as string[]) : Int32Array.from(keys as number[]);
+    file.create_dataset({ name: 'extra/keys', data });
+    file.close();
+    copyFileSync(join(fixtures, 'valid.h5'), join(folder, 'shd_test.h5'));
+    return openFolder();
+  }
+
+  test('are in the file', async () => {
+    expect((await withKeys(names)).classNames).toEqual(names);
+  });
+
+  test('are unknown where the file has none', async () => {
+    expect((await open('valid.h5')).classNames).toBeUndefined();
+  });
+
+  test.each([
+    ['not one for each class', names.slice(1)],
+    ['numbers', names.map((_, i) => i)],
+  ])('are unknown where it has %s', async (_, keys) => {
+    expect((await withKeys(keys)).classNames).toBeUndefined();
+  });
+});

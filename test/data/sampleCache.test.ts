@@ -13,7 +13,23 @@ test('keeps what fits, and what it has', () => {
   expect([cache.get('a'), cache.get('b'), cache.get('c')]).toEqual([first, undefined, third]);
 });
 
-test('spikes are not kept', () => {
+test('binned spikes are kept, by the size of their lists', () => {
+  const cache = new SampleCache(50);
+  const binned = (entries: number): Sample => ({
+    kind: 'eventSteps',
+    steps: 1,
+    offsets: Int32Array.of(0, entries),
+    units: new Uint16Array(entries),
+    counts: new Float32Array(entries),
+    dropped: 0,
+  });
+  const [first, second] = [binned(3), binned(5)];
+  cache.add('a', first);
+  cache.add('b', second);
+  expect([cache.get('a'), cache.get('b')]).toEqual([first, undefined]);
+});
+
+test('spikes in continuous time are not kept', () => {
   const cache = new SampleCache(100);
   cache.add('a', { kind: 'spikes', times: new Float32Array(1), units: new Uint16Array(1) });
   expect(cache.get('a')).toBeUndefined();

@@ -143,6 +143,10 @@ export class LinearModel implements CompiledModel {
     ]);
   }
 
+  async predict(batch: Batch): Promise<Float32Array> {
+    return (await this.evaluate(batch)).scores;
+  }
+
   async parameters() {
     return new Map([...this.weights].map(([key, values]) => [key, values.slice()]));
   }

@@ -1,6 +1,7 @@
 import {
   type AttributeValue,
   attribute,
+  boolTensor,
   doubleTensor,
   floatTensor,
   int64Tensor,
@@ -84,6 +85,24 @@ export class GraphBuilder {
     return this.shared(`i:${values}`, () => {
       const name = this.name(`const_${values.join('_')}i`);
       this.initializers.push(int64Tensor(name, [values.length], values));
+      return name;
+    });
+  }
+
+  /** A scalar int64 constant, shared between its uses. */
+  index(value: number): Value {
+    return this.shared(`n:${value}`, () => {
+      const name = this.name(`const_${value}n`);
+      this.initializers.push(int64Tensor(name, [], [value]));
+      return name;
+    });
+  }
+
+  /** The scalar true. */
+  yes(): Value {
+    return this.shared('yes', () => {
+      const name = this.name('const_true');
+      this.initializers.push(boolTensor(name, [], [true]));
       return name;
     });
   }

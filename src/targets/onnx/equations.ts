@@ -11,9 +11,12 @@ export class Scope {
   private readonly values: Map<number, Value>;
   /** Matrices for products from the right, by variable. */
   private readonly transposes: Map<number, Value>;
+  /** Variables of one row that is mostly zeros, by id: products with them read only the rows of a matrix that count. */
+  readonly events: ReadonlySet<number>;
 
-  constructor(builder: GraphBuilder, outer?: Scope) {
+  constructor(builder: GraphBuilder, outer?: Scope, events: ReadonlySet<number> = new Set()) {
     this.builder = builder;
+    this.events = events;
     this.values = new Map(outer?.values);
     this.transposes = new Map(outer?.transposes);
   }
@@ -46,6 +49,23 @@ function bound(map: ReadonlyMap<number, Value>, variable: Var): Value {
 /** Emits equations in order and binds their variables in the scope. */
 export function emitEquations(scope: Scope, eqns: readonly Eqn[]): void {
   for (const eqn of eqns) scope.bind(eqn.out, emitters[eqn.prim](scope, eqn.args, eqn.out.name));
+}
+
+/** Matrices of fewer numbers are faster read whole than by the rows of the few operands that are not zero. */
+const smallestSparse = 1 << 17;
+
+export const isWorthEvents = (inputs: number, outputs: number): boolean => inputs * outputs >= smallestSparse;
+
+/**
+ * x W for one row x [..., in] of which most are zero, W [in, out]: only the rows of W whose factor is not zero are read.
+ * `axes` are those of x, all but the last of size 1.
+ */
+export function emitEventProduct(builder: GraphBuilder, x: Value, axes: number, matrix: Value, wish: string): Value {
+  const places = builder.op('NonZero', [x], `${wish}_places`);
+  const active = builder.op('Gather', [places, builder.index(axes - 1)], `${wish}_active`, { axis: 0 });
+  const factors = builder.op('Gather', [x, active], `${wish}_factors`, { axis: axes - 1 });
+  const rows = builder.op('Gather', [matrix, active], `${wish}_rows`, { axis: 0 });
+  return builder.op('MatMul', [factors, rows], wish);
 }
 
 type Emitter = (scope: Scope, args: readonly Atom[], wish: string) => Value;
@@ -87,7 +107,10 @@ const emitters: Readonly<Record<Prim, Emitter>> = {
   },
 
   matvec(scope, [matrix, x], wish) {
-    return scope.builder.op('MatMul', [scope.value(x), scope.transpose(matrix)], wish);
+    const { builder, events } = scope;
+    const [vector, transpose] = [scope.value(x), scope.transpose(matrix)];
+    if (x.kind === 'var' && events.has(x.id)) return emitEventProduct(builder, vector, 2, transpose, wish);
+    return builder.op('MatMul', [vector, transpose], wish);
   },
 
   matvecTransposed(scope, [matrix, x], wish) {

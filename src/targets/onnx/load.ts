@@ -1,41 +1,9 @@
 import { readFile } from 'node:fs/promises';
 import { env, InferenceSession, Tensor } from 'onnxruntime-node';
-import type { Call } from '../../data/config.ts';
 import { UserError } from '../../diagnostics/diagnostic.ts';
-import { formatVersion, metadataKeys } from './export.ts';
+import { type Mode, type OnnxModelInfo, readInfo } from './info.ts';
 import { rateOutput } from './interface.ts';
 import { decodeModel, encodeModel, type Model, type Tensor as TensorProto, tensorValues, toNumber } from './proto.ts';
-import type { Segmentation } from './stream.ts';
-
-export interface OnnxModelInfo {
-  /** The version of sparchc that wrote the file. */
-  readonly version: string;
-  /** The resolved spec; null in files of earlier versions. */
-  readonly spec: string | null;
-  readonly specSha256: string;
-  readonly license: string | null;
-  readonly mode: Mode;
-  /** Of a stream: what its scores are about. */
-  readonly segmentation: Segmentation | null;
-  /** What `x` is. */
-  readonly input: 'features' | 'waveform';
-  /** Of recordings, in Hz; null for other data. */
-  readonly sampleRate: number | null;
-  /** Recordings were read as if they had that rate. */
-  readonly assumeRate: boolean;
-  /** Of a time step; null where it has no duration. */
-  readonly stepSeconds: number | null;
-  /** What turns a recorded sample into `x`, in order. */
-  readonly preprocessing: readonly Call[];
-  /** The whole way from a sample to the network's features, for people. */
-  readonly pipeline: string;
-  /** Of a time step. */
-  readonly features: number;
-  readonly classes: number;
-  /** By index; where the data had none, the indices. */
-  readonly classNames: readonly string[];
-  readonly layers: readonly { readonly layer: string; readonly features: number; readonly spiking: boolean }[];
-}
 
 export interface OnnxOptions {
   /** CPU threads; by default one per core. The results do not depend on it. */
@@ -47,8 +15,6 @@ export interface OnnxOptions {
 export const providers = ['cpu', 'webgpu', 'cuda'] as const;
 export type Provider = (typeof providers)[number];
 
-export type Mode = 'sequence' | 'step';
-
 export interface LoadedFile {
   readonly session: InferenceSession;
   readonly info: OnnxModelInfo;
@@ -56,6 +22,8 @@ export interface LoadedFile {
   readonly lossPerStep: boolean;
   /** By input name. */
   readonly defaults: ReadonlyMap<string, Tensor>;
+  /** Runs the session, for some of its outputs or all of them. Throws UserError SP622 where that fails. */
+  readonly run: (feeds: Record<string, Tensor>, outputs?: readonly string[]) => Promise<Record<string, Tensor>>;
 }
 
 /**
@@ -74,13 +42,19 @@ export async function loadBytes(
   options: OnnxOptions,
 ): Promise<LoadedFile> {
   const model = decode(bytes, path);
-  const info = modelInfo(model, path);
+  const read = readInfo(model);
+  if ('foreign' in read) throw foreign(path, read.foreign);
+  if ('corrupt' in read) throw corrupt(path, read.corrupt);
+  const { info, lossPerStep } = read;
   requireMode(info.mode, mode, path);
   const defaults = takeDefaults(model, path);
   const session = await createSession(encodeModel(model), options, path);
   const expected = ['scores', ...info.layers.map(({ layer }) => rateOutput(layer))];
-  if (!expected.every((name) => session.outputNames.includes(name))) throw corrupt(path);
-  return { session, info, defaults, lossPerStep: metadataOf(model).get(metadataKeys.loss) === 'output' };
+  const known = new Set(['x', ...defaults.keys()]);
+  const isOurs =
+    expected.every((name) => session.outputNames.includes(name)) && session.inputNames.every((name) => known.has(name));
+  if (!isOurs) throw corrupt(path);
+  return { session, info, defaults, lossPerStep, run: runner(session, path) };
 }
 
 function requireMode(found: Mode, wanted: Mode | null, path: string): void {
@@ -124,49 +98,6 @@ function foreign(path: string, why: string): UserError {
   return new UserError('SP623', `"${path}" ${why}; give a model that "sparchc export RUN" wrote`);
 }
 
-function metadataOf(model: Model): ReadonlyMap<string, string> {
-  return new Map((model.metadataProps ?? []).map(({ key, value }) => [key, value]));
-}
-
-function modelInfo(model: Model, path: string): OnnxModelInfo {
-  const metadata = metadataOf(model);
-  const format = metadata.get(metadataKeys.format);
-  if (format === undefined) throw foreign(path, 'was not exported by sparchc, or is incomplete');
-  if (format !== `${formatVersion}`) {
-    throw foreign(path, `has the format ${format} of another version of sparchc and this one reads ${formatVersion}`);
-  }
-  try {
-    const text = (key: keyof typeof metadataKeys) => metadata.get(metadataKeys[key]) ?? null;
-    const input = text('input') === 'waveform' ? 'waveform' : 'features';
-    const { graph } = model;
-    const [values] = [...graph.input, ...graph.output].filter(
-      ({ name }) => name === (input === 'features' ? 'x' : 'features'),
-    );
-    const classes = Number(text('classes'));
-    return {
-      version: text('version') as string,
-      spec: text('spec'),
-      specSha256: text('specSha256') as string,
-      license: text('license'),
-      // Files written before there were two modes hold whole sequences.
-      mode: text('mode') === 'step' ? 'step' : 'sequence',
-      segmentation: JSON.parse(text('segmentation') ?? 'null'),
-      input,
-      sampleRate: JSON.parse(text('sampleRate') ?? 'null'),
-      assumeRate: text('assumeRate') === 'true',
-      stepSeconds: JSON.parse(text('stepSeconds') ?? 'null'),
-      preprocessing: JSON.parse(text('preprocessing') ?? '[]'),
-      pipeline: text('pipeline') ?? '',
-      features: toNumber(values.type.tensorType.shape.dim[2].dimValue as number),
-      classes,
-      classNames: JSON.parse(text('classNames') ?? 'null') ?? Array.from({ length: classes }, (_, i) => `${i}`),
-      layers: JSON.parse(text('layers') as string),
-    };
-  } catch (cause) {
-    throw corrupt(path, cause);
-  }
-}
-
 /**
  * onnxruntime-node cannot feed an input that has a default (it ignores it), so defaults are taken out of the model and
  * fed like any other value.
@@ -189,6 +120,16 @@ function toRuntime(tensor: TensorProto): Tensor {
   if (values instanceof BigInt64Array) return new Tensor('int64', values, shape);
   if (values instanceof Uint8Array) return new Tensor('bool', values, shape);
   return new Tensor('float32', values, shape);
+}
+
+function runner(session: InferenceSession, path: string): LoadedFile['run'] {
+  return async (feeds, outputs = session.outputNames) => {
+    try {
+      return (await session.run(feeds, outputs)) as Record<string, Tensor>;
+    } catch (cause) {
+      throw corrupt(path, cause);
+    }
+  };
 }
 
 async function createSession(bytes: Uint8Array, options: OnnxOptions, path: string): Promise<InferenceSession> {

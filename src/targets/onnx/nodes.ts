@@ -3,7 +3,7 @@ import type { GraphBuilder, Value } from './builder.ts';
 import { emitInput } from './input.ts';
 import type { ModelParameters } from './parameters.ts';
 import { emitPopulation, finalState } from './population.ts';
-import { emitProjection } from './projection.ts';
+import { emitProjection, type Operand } from './projection.ts';
 import { emitReadout, emitStreamReadout } from './readout.ts';
 import type { FrontEnd } from './sound/frontEnd.ts';
 import type { Segmentation } from './stream.ts';
@@ -43,12 +43,17 @@ export function emitNodes(
   const finalStates = new Map<string, Value>(input.finalStates);
   const emitted = (id: NodeId) => values.get(id) as Value;
 
+  const operand = (id: NodeId): Operand => {
+    const { time: hasTime, set } = nodeById(graph, id).type;
+    return { value: emitted(id), oneRow: hasTime && set !== 'real' ? time.oneStep : null };
+  };
+
   const emit = (node: GraphNode): Value => {
     switch (node.kind) {
       case 'source':
         return input.values;
       case 'projection':
-        return emitProjection(builder, parameters, node, emitted(node.input), fold);
+        return emitProjection(builder, parameters, node, operand(node.input), fold);
       case 'population': {
         const inputs = node.inputs.map(emitted);
         const population = emitPopulation(builder, parameters, time, node, inputs, fold);

@@ -38,8 +38,10 @@ export function emitPopulation(
     step,
     features,
     inputs: bidirectional ? inputs.map((v) => bothDirections(v, time.reverse(v, `${id}.reversed`))) : inputs,
-    initialStates: step.states.map(({ name }) => emitInitialState(builder, time, node, stateInput(node.layer, name))),
+    initialStates: emitInitialStates(builder, parameters, time, node),
     valid: bidirectional ? bothDirections(time.valid, time.valid) : time.valid,
+    alone: bidirectional ? null : time.alone,
+    oneStep: time.oneStep,
     restart: time.restart ? { mask: time.restart, states: emitFixedStates(builder, parameters, node) } : null,
   });
   if (!bidirectional) return { output, finalStates };
@@ -64,12 +66,24 @@ function emitFixedStates(builder: GraphBuilder, parameters: ModelParameters, nod
   });
 }
 
-/** The state of every row [rows, size]: a model's fixed initial state has one row, which is repeated for every sample. */
-function emitInitialState(builder: GraphBuilder, time: TimeAxis, node: PopulationNode, input: Value): Value {
-  const leading = node.bidirectional ? [builder.ints([2])] : [];
-  const shape = builder.op('Concat', [...leading, time.batch, builder.ints([node.size])], `${input}.shape`, {
-    axis: 0,
-  });
-  const perRow = builder.op('Expand', [input, shape], `${input}.rows`);
-  return node.bidirectional ? builder.op('Reshape', [perRow, builder.ints([-1, node.size])], `${input}.rows`) : perRow;
+/** The states of every row [rows, size]: a model's fixed initial states have one row, which is repeated for every sample. */
+function emitInitialStates(
+  builder: GraphBuilder,
+  parameters: ModelParameters,
+  time: TimeAxis,
+  node: PopulationNode,
+): Value[] {
+  const { step, layer, size, bidirectional } = node;
+  const inputs = step.states.map(({ name }) => stateInput(layer, name));
+  if (inputs.length === 0) return [];
+  const { reset } = time;
+  if (reset) {
+    const fixed = emitFixedStates(builder, parameters, node);
+    return inputs.map((input, i) => builder.op('Where', [reset, fixed[i], input], `${input}.rows`));
+  }
+  const leading = bidirectional ? [builder.ints([2])] : [];
+  const shape = builder.op('Concat', [...leading, time.batch, builder.ints([size])], `${layer}.shape`, { axis: 0 });
+  const perRow = inputs.map((input) => builder.op('Expand', [input, shape], `${input}.rows`));
+  if (!bidirectional) return perRow;
+  return perRow.map((v) => builder.op('Reshape', [v, builder.ints([-1, size])], v));
 }

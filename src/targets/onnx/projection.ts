@@ -1,49 +1,63 @@
 import type { Norm, ProjectionNode } from '../../ir/graph.ts';
+import { foldBatchnorm } from '../foldBatchnorm.ts';
 import type { GraphBuilder, Value } from './builder.ts';
+import { emitEventProduct, isWorthEvents } from './equations.ts';
 import { type ModelParameters, transposed } from './parameters.ts';
+import { type Subgraph, valueInfo } from './proto.ts';
 
-/** y = norm(x W^T + bias) on [time, batch, in] or [batch, in], in evaluation mode. */
+/** What a projection reads: [time, batch, in] or [batch, in]. */
+export interface Operand {
+  readonly value: Value;
+  /** One bool, true where this is one row of events (mostly zeros); null where that is not to be expected. */
+  readonly oneRow: Value | null;
+}
+
+/** y = norm(x W^T + bias) in evaluation mode. */
 export function emitProjection(
   builder: GraphBuilder,
   parameters: ModelParameters,
   node: ProjectionNode,
-  x: Value,
+  x: Operand,
   fold: boolean,
 ): Value {
   if (fold) return emitFolded(builder, parameters, node, x);
   const weight = builder.op('Transpose', [parameters.tensor(node.weight)], `${node.weight}.T`, { perm: [1, 0] });
-  const product = builder.op('MatMul', [x, weight], `${node.id}.product`);
+  const product = emitProduct(builder, parameters, node, x, weight);
   const biased = node.bias ? builder.op('Add', [product, parameters.tensor(node.bias)], `${node.id}.biased`) : product;
   return emitNorm(builder, parameters, node, node.norm, biased);
 }
 
-function emitFolded(builder: GraphBuilder, parameters: ModelParameters, node: ProjectionNode, x: Value): Value {
-  const affine = foldBatchnorm(parameters, node);
+/** x W, W [in, out]; of one row of events only the rows of W that count. */
+function emitProduct(
+  builder: GraphBuilder,
+  parameters: ModelParameters,
+  { id, weight }: ProjectionNode,
+  { value, oneRow }: Operand,
+  matrix: Value,
+): Value {
+  const [outputs, inputs] = parameters.shape(weight);
+  if (oneRow === null || !isWorthEvents(inputs, outputs)) return builder.op('MatMul', [value, matrix], `${id}.product`);
+  const branch = (kind: 'events' | 'dense'): Subgraph => {
+    const inner = builder.subgraph();
+    const wish = `${id}.${kind}_product`;
+    const result =
+      kind === 'events' ? emitEventProduct(inner, value, 3, matrix, wish) : inner.op('MatMul', [value, matrix], wish);
+    const shape = ['time', 'batch'].map((d) => `${result}.${d}`);
+    const output = [valueInfo(result, 'float32', [...shape, outputs])];
+    return { name: builder.name(`${wish}_branch`), node: inner.nodes, initializer: [], input: [], output };
+  };
+  const branches = { then_branch: branch('events'), else_branch: branch('dense') };
+  return builder.op('If', [oneRow], `${id}.product`, branches);
+}
+
+function emitFolded(builder: GraphBuilder, parameters: ModelParameters, node: ProjectionNode, x: Operand): Value {
+  const affine = foldBatchnorm(node, (key) => parameters.values(key));
   const [rows, columns] = parameters.shape(node.weight);
   const weight = builder.tensor(`${node.weight}.T`, [columns, rows], transposed(affine.weight, rows, columns));
-  const product = builder.op('MatMul', [x, weight], `${node.id}.product`);
+  const product = emitProduct(builder, parameters, node, x, weight);
   const bias = affine.bias && builder.tensor(`${node.id}.bias`, [rows], Float32Array.from(affine.bias));
   const biased = bias ? builder.op('Add', [product, bias], `${node.id}.biased`) : product;
   return node.norm.kind === 'batchnorm' ? biased : emitNorm(builder, parameters, node, node.norm, biased);
-}
-
-/** The weight [out, in] and bias that do what the projection and its batchnorm do together, in float64. */
-function foldBatchnorm(
-  parameters: ModelParameters,
-  { weight, bias, norm }: ProjectionNode,
-): { weight: ArrayLike<number>; bias: ArrayLike<number> | null } {
-  const w = parameters.values(weight);
-  const b = bias ? parameters.values(bias) : null;
-  if (norm.kind !== 'batchnorm') return { weight: w, bias: b };
-  const variance = parameters.values(norm.runningVar);
-  const mean = parameters.values(norm.runningMean);
-  const shift = parameters.values(norm.bias);
-  const scale = Float64Array.from(parameters.values(norm.weight), (g, i) => g / Math.sqrt(variance[i] + norm.eps));
-  const columns = parameters.shape(weight)[1];
-  return {
-    weight: Float64Array.from(w, (v, k) => v * scale[Math.floor(k / columns)]),
-    bias: Float64Array.from(scale, (s, i) => ((b ? b[i] : 0) - mean[i]) * s + shift[i]),
-  };
 }
 
 function emitNorm(

@@ -22,6 +22,8 @@ export function emitReadout(
     inputs: [input],
     initialStates: emitStart(builder, time.batch, node, features),
     valid: time.valid,
+    alone: time.alone,
+    oneStep: time.oneStep,
     restart: null,
   });
   return time.last(output, node.id);
@@ -64,18 +66,20 @@ export function emitStreamReadout(
 ): { result: Value; finalStates: ReadonlyMap<string, Value> } {
   const { segmentation } = axis;
   if (segmentation.kind === 'window') return emitWindow(builder, axis, node, input, features, segmentation.steps);
-  const { time, restart } = axis;
+  const { time, reset } = axis;
   const step = withOutputState(node.step);
-  const shape = builder.op('Concat', [time.batch, builder.ints([features])], `${node.id}.shape`, { axis: 0 });
+  const starts = step.states.map(({ name }) => builder.scalar(startOf(node, name)));
   const { finalStates } = emitSequence(preludeScope(builder, node), {
     step,
     features,
     inputs: [input],
-    initialStates: step.states.map(({ name }) =>
-      builder.op('Expand', [stateInput(node.id, name), shape], `${node.id}.${name}.rows`),
+    initialStates: step.states.map(({ name }, i) =>
+      builder.op('Where', [reset, starts[i], stateInput(node.id, name)], `${node.id}.${name}.rows`),
     ),
     valid: time.valid,
-    restart: { mask: restart, states: step.states.map(({ name }) => builder.scalar(startOf(node, name))) },
+    alone: time.alone,
+    oneStep: time.oneStep,
+    restart: time.restart ? { mask: time.restart, states: starts } : null,
   });
   return {
     result: finalStates[finalStates.length - 1],
@@ -102,8 +106,7 @@ function emitWindow(
   const bounds = [[-steps], [Number.MAX_SAFE_INTEGER], [1]].map((v) => builder.ints(v));
   const kept = builder.op('Slice', [all, ...bounds], `${id}.kept`);
 
-  const resetColumn = builder.op('Unsqueeze', [reset, builder.ints([1])], `${id}.reset`);
-  const before = builder.op('Where', [resetColumn, builder.scalar(0), perRow(filledSteps, [1])], `${id}.filled_before`);
+  const before = builder.op('Where', [reset, builder.scalar(0), perRow(filledSteps, [1])], `${id}.filled_before`);
   const chunk = builder.op('Cast', [added], `${id}.added`, { to: dataTypes.float32 });
   const more = builder.op('Add', [before, chunk], `${id}.filled_more`);
   const filled = builder.op('Min', [more, builder.scalar(steps)], `${id}.filled`);
@@ -120,11 +123,12 @@ function emitWindow(
     inputs: [window],
     initialStates: emitStart(builder, time.batch, node, features),
     valid: builder.op('Less', [ages, filled], `${id}.within`),
+    alone: null,
+    oneStep: null,
     restart: null,
   });
-  const newest = builder.op('Squeeze', [builder.ints([-1])], 'newest');
   return {
-    result: builder.op('Gather', [output, newest], id, { axis: 0 }),
+    result: builder.op('Gather', [output, builder.index(-1)], id, { axis: 0 }),
     finalStates: new Map([
       [lastInputs, kept],
       [filledSteps, filled],

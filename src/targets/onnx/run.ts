@@ -2,8 +2,9 @@ import { type InferenceSession, Tensor } from 'onnxruntime-node';
 import { type Batch, toDense } from '../../data/batch.ts';
 import { UserError } from '../../diagnostics/diagnostic.ts';
 import type { Tensors } from '../target.ts';
+import type { OnnxModelInfo } from './info.ts';
 import { rateOutput } from './interface.ts';
-import { type LoadedFile, loadBytes, loadFile, type OnnxModelInfo, type OnnxOptions } from './load.ts';
+import { type LoadedFile, loadBytes, loadFile, type OnnxOptions } from './load.ts';
 import { batchLoss, meanRates } from './measures.ts';
 
 export interface OnnxResult {
@@ -26,6 +27,8 @@ export interface OnnxModel {
    * what is absent starts from the model's fixed state. Throws UserError SP624 where the batch does not fit the model.
    */
   evaluate(batch: Batch, initialStates?: Tensors): Promise<OnnxResult>;
+  /** The scores that `evaluate` gives and nothing else; labels are not read. */
+  predict(batch: Batch): Promise<Float32Array>;
   /** The scores of one recording at the model's rate; for models that take sound. */
   classifySound(samples: Float32Array): Promise<Float32Array>;
   dispose(): Promise<void>;
@@ -48,11 +51,13 @@ export function sequenceModel(file: LoadedFile): OnnxModel {
 class LoadedModel implements OnnxModel {
   readonly info: OnnxModelInfo;
   private readonly session: InferenceSession;
+  private readonly run: LoadedFile['run'];
   private readonly lossPerStep: boolean;
   private readonly defaults: ReadonlyMap<string, Tensor>;
 
-  constructor({ session, info, lossPerStep, defaults }: LoadedFile) {
+  constructor({ session, run, info, lossPerStep, defaults }: LoadedFile) {
     this.session = session;
+    this.run = run;
     this.info = info;
     this.lossPerStep = lossPerStep;
     this.defaults = defaults;
@@ -60,7 +65,8 @@ class LoadedModel implements OnnxModel {
 
   async evaluate(batch: Batch, initialStates: Tensors = new Map()): Promise<OnnxResult> {
     this.requireFit(batch);
-    const results = await this.session.run(this.feeds(batch, initialStates));
+    this.requireLabels(batch);
+    const results = await this.run(this.feeds(batch, initialStates));
     const values = (name: string) => results[name].data as Float32Array;
     const scores = values('scores');
     const output = 'output' in results ? values('output') : undefined;
@@ -75,9 +81,15 @@ class LoadedModel implements OnnxModel {
     };
   }
 
+  async predict(batch: Batch): Promise<Float32Array> {
+    this.requireFit(batch);
+    const { scores } = await this.run(this.feeds(batch, new Map()), ['scores']);
+    return scores.data as Float32Array;
+  }
+
   async classifySound(samples: Float32Array): Promise<Float32Array> {
     const x = new Tensor('float32', samples, [1, samples.length]);
-    const { scores } = await this.session.run({ ...Object.fromEntries(this.defaults), x }, ['scores']);
+    const { scores } = await this.run({ ...Object.fromEntries(this.defaults), x }, ['scores']);
     return scores.data as Float32Array;
   }
 
@@ -86,7 +98,7 @@ class LoadedModel implements OnnxModel {
   }
 
   private requireFit(batch: Batch): void {
-    const { features, classes, input } = this.info;
+    const { features, input } = this.info;
     if (input === 'waveform') {
       const message = 'the model takes sound, and this gives it features; export it again without --input waveform';
       throw new UserError('SP624', message, { exitCode: 2 });
@@ -95,6 +107,10 @@ class LoadedModel implements OnnxModel {
       const message = `the model takes ${features} features per time step but the data has ${batch.features}; use the data it was trained on`;
       throw new UserError('SP624', message);
     }
+  }
+
+  private requireLabels(batch: Batch): void {
+    const { classes } = this.info;
     const label = batch.labels.find((l) => l < 0 || l >= classes);
     if (label !== undefined) {
       throw new UserError(

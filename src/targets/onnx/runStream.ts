@@ -1,8 +1,9 @@
 import { type InferenceSession, Tensor } from 'onnxruntime-node';
 import { UserError } from '../../diagnostics/diagnostic.ts';
 import type { Tensors } from '../target.ts';
+import type { OnnxModelInfo } from './info.ts';
 import { activityOutput, rateOutput } from './interface.ts';
-import { type LoadedFile, loadFile, type OnnxModelInfo, type OnnxOptions } from './load.ts';
+import { type LoadedFile, loadFile, type OnnxOptions } from './load.ts';
 import { silentSteps } from './stream.ts';
 
 export interface StreamResult {
@@ -47,12 +48,14 @@ export function streamModel(file: LoadedFile): OnnxStream {
 class LoadedStream implements OnnxStream {
   readonly info: OnnxModelInfo;
   private readonly session: InferenceSession;
+  private readonly run: LoadedFile['run'];
   private readonly defaults: Record<string, Tensor>;
   private states: Record<string, Tensor> = {};
   private rows = 0;
 
-  constructor({ session, info, defaults }: LoadedFile) {
+  constructor({ session, run, info, defaults }: LoadedFile) {
     this.session = session;
+    this.run = run;
     this.info = info;
     this.defaults = Object.fromEntries(defaults);
   }
@@ -66,7 +69,7 @@ class LoadedStream implements OnnxStream {
       x: new Tensor('float32', x, shape),
       ...(reset && { reset: new Tensor('bool', Uint8Array.from(reset, Number), [batch]) }),
     };
-    const results = await this.session.run({ ...this.defaults, ...this.states, ...chunk });
+    const results = await this.run({ ...this.defaults, ...this.states, ...chunk });
     const finals = this.session.outputNames.filter((name) => name.startsWith('final.'));
     this.states = Object.fromEntries(finals.map((name) => [name.replace('final.', 'state.'), results[name] as Tensor]));
     const values = (name: string) => results[name].data as Float32Array;

@@ -1,7 +1,7 @@
 import type { Atom, Step, Var } from '../../ir/step.ts';
 import { type Schedule, scheduleForward } from '../../passes/schedule.ts';
-import type { Value } from './builder.ts';
-import { emitEquations, Scope } from './equations.ts';
+import type { GraphBuilder, Value } from './builder.ts';
+import { emitEquations, isWorthEvents, Scope } from './equations.ts';
 import { type Subgraph, valueInfo } from './proto.ts';
 
 export interface Sequence {
@@ -14,6 +14,10 @@ export interface Sequence {
   readonly initialStates: readonly Value[];
   /** [time, rows, 1] of bool: states stay as they are on steps where it is false. */
   readonly valid: Value;
+  /** One bool, true where there is one row and all its steps are valid: a leaner loop runs then. Null: never. */
+  readonly alone: Value | null;
+  /** One bool, true where there is but one step. Null: that is no case of its own. */
+  readonly oneStep: Value | null;
   /** Where the mask [time, rows, 1] of bool is true, `states` (that broadcast to [rows, features]) take over first. */
   readonly restart: { readonly mask: Value; readonly states: readonly Value[] } | null;
 }
@@ -30,7 +34,7 @@ export function emitSequence(scope: Scope, sequence: Sequence): { output: Value;
     scope.bind(input.variable, inputs[i]);
   });
   emitEquations(scope, schedule.before);
-  const finalStates = step.states.length > 0 ? emitScan(scope, sequence, schedule) : [];
+  const finalStates = step.states.length > 0 ? emitLoop(scope, sequence, schedule) : [];
   emitEquations(scope, schedule.after);
   return { output: emitOutput(scope, step.output, inputs[0]), finalStates };
 }
@@ -45,37 +49,95 @@ function stackedVariables(step: Step, { loop, after, carried }: Schedule): Var[]
   return [...stacked.values()];
 }
 
+/** What a loop knows of its rows: any number with steps that may not count, or one row of which every step counts. */
+type Rows = 'many' | 'one';
+
+interface Loop {
+  readonly sequence: Sequence;
+  readonly schedule: Schedule;
+  readonly stacked: readonly Var[];
+}
+
+/** The final states, then the sequences of the stacked variables. */
+type Results = readonly Value[];
+type Emit = (scope: Scope) => Results;
+
 /** Emits the time loop and binds the variables that are needed after it to their sequences; returns the final states. */
-function emitScan(scope: Scope, sequence: Sequence, schedule: Schedule): Value[] {
+function emitLoop(scope: Scope, sequence: Sequence, schedule: Schedule): Value[] {
+  const { step, alone, oneStep } = sequence;
+  const loop = { sequence, schedule, stacked: stackedVariables(step, schedule) };
+  const scan = (rows: Rows) => (inner: Scope) => emitScan(inner, loop, rows);
+  const choice = (condition: Value | null, then: Emit, otherwise: Emit): Emit =>
+    condition === null ? otherwise : (inner) => emitChoice(inner, loop, condition, then, otherwise);
+  const ofOne = choice(oneStep, (inner) => emitStep(inner, loop), scan('one'));
+  const results = choice(alone, ofOne, scan('many'))(scope);
+  const count = step.states.length;
+  loop.stacked.forEach((v, i) => {
+    scope.bind(v, results[count + i]);
+  });
+  return results.slice(0, count);
+}
+
+function emitChoice(scope: Scope, loop: Loop, condition: Value, then: Emit, otherwise: Emit): Results {
+  const results = resultNames(scope.builder, loop);
+  scope.builder.node('If', [condition], results, {
+    then_branch: emitBranch(scope, loop, then),
+    else_branch: emitBranch(scope, loop, otherwise),
+  });
+  return results;
+}
+
+function emitBranch(outer: Scope, { sequence }: Loop, emit: Emit): Subgraph {
+  const { step, features } = sequence;
+  const scope = new Scope(outer.builder.subgraph(), outer);
   const { builder } = scope;
-  const { step, initialStates, valid, restart } = sequence;
-  const stacked = stackedVariables(step, schedule);
-  const body = emitLoopBody(scope, sequence, schedule, stacked);
-  const finalStates = step.states.map((state) => builder.name(`${state.name}_final`));
-  const sequences = stacked.map((v) => builder.name(v.name));
-  const masks = restart ? [valid, restart.mask] : [valid];
+  const results = distinct(builder, emit(scope), []);
+  const name = builder.name(`${step.name}_branch`);
+  const shape = (i: number) => (i < step.states.length ? ['rows'] : ['time', 'rows']).map((d) => `${name}.${d}`);
+  const output = results.map((value, i) => valueInfo(value, 'float32', [...shape(i), features]));
+  return { name, node: builder.nodes, initializer: [], input: [], output };
+}
+
+function resultNames(builder: GraphBuilder, { sequence, stacked }: Loop): Value[] {
+  const finalStates = sequence.step.states.map((state) => builder.name(`${state.name}_final`));
+  return [...finalStates, ...stacked.map((v) => builder.name(v.name))];
+}
+
+function emitScan(scope: Scope, loop: Loop, rows: Rows): Results {
+  const { sequence, schedule } = loop;
+  const masks = rows === 'one' ? [] : [sequence.valid, ...(sequence.restart ? [sequence.restart.mask] : [])];
   const scanInputs = [...schedule.sliced.map((v) => scope.value(v)), ...masks];
-  builder.node('Scan', [...initialStates, ...scanInputs], [...finalStates, ...sequences], {
-    body,
+  const results = resultNames(scope.builder, loop);
+  scope.builder.node('Scan', [...sequence.initialStates, ...scanInputs], results, {
+    body: emitLoopBody(scope, loop, rows),
     num_scan_inputs: scanInputs.length,
   });
-  stacked.forEach((v, i) => {
-    scope.bind(v, sequences[i]);
+  return results;
+}
+
+/** The one step of a sequence that has no other, without a loop. */
+function emitStep(outer: Scope, { sequence, schedule, stacked }: Loop): Results {
+  const { step, features, initialStates } = sequence;
+  const { builder } = outer;
+  const scope = new Scope(builder, outer, eventOperands(step, features));
+  const first = builder.ints([0]);
+  schedule.carried.forEach(({ current }, i) => {
+    scope.bind(current, initialStates[i]);
   });
-  return finalStates;
+  for (const v of schedule.sliced) scope.bind(v, builder.op('Squeeze', [outer.value(v), first], `${v.name}_t`));
+  emitEquations(scope, schedule.loop);
+  const sequenceOf = (v: Var) => builder.op('Unsqueeze', [scope.value(v), first], `${v.name}_sequence`);
+  return [...schedule.carried.map(({ next }) => scope.value(next)), ...stacked.map(sequenceOf)];
 }
 
 /**
- * Inputs: states, slices, valid and perhaps restart. Outputs: next states, stacked variables. All else is seen from the
- * outer graph.
+ * Inputs: states, slices and, for many rows, valid and perhaps restart. Outputs: next states, stacked variables. All else
+ * is seen from the outer graph.
  */
-function emitLoopBody(
-  outer: Scope,
-  { step, features, restart }: Sequence,
-  schedule: Schedule,
-  stacked: readonly Var[],
-): Subgraph {
-  const scope = new Scope(outer.builder.subgraph(), outer);
+function emitLoopBody(outer: Scope, { sequence, schedule, stacked }: Loop, kind: Rows): Subgraph {
+  const { step, features } = sequence;
+  const events = kind === 'one' ? eventOperands(step, features) : new Set<number>();
+  const scope = new Scope(outer.builder.subgraph(), outer, events);
   const { builder } = scope;
   const name = builder.name(`${step.name}_step`);
   // onnxruntime takes dimensions of one name for equal, but loops over one and two directions have different rows.
@@ -86,28 +148,51 @@ function emitLoopBody(
     scope.bind(v, slice);
     return slice;
   });
-  const valid = builder.name('valid_t');
-  const masks = [valid];
-  if (restart) {
-    const mask = builder.name('restart_t');
-    masks.push(mask);
-    schedule.carried.forEach(({ current }, i) => {
-      const carried = scope.value(current);
-      scope.bind(current, builder.op('Where', [mask, restart.states[i], carried], `${current.name}_now`));
-    });
-  }
+  const masks = kind === 'one' ? null : emitMasks(scope, sequence, schedule);
   emitEquations(scope, schedule.loop);
   const next = schedule.carried.map(({ current, next }) =>
-    builder.op('Where', [valid, scope.value(next), scope.value(current)], `${current.name}_next`),
+    masks
+      ? builder.op('Where', [masks.valid, scope.value(next), scope.value(current)], `${current.name}_next`)
+      : scope.value(next),
   );
-  const emitted = stacked.map((v) => builder.op('Identity', [scope.value(v)], `${v.name}_out`));
+  const emitted = stacked.map((v) => scope.value(v));
   return {
     name,
     node: builder.nodes,
     initializer: [],
-    input: [...received.map(floats), ...masks.map((mask) => valueInfo(mask, 'bool', [rows, 1]))],
-    output: [...next, ...emitted].map(floats),
+    input: [...received.map(floats), ...(masks?.inputs ?? []).map((mask) => valueInfo(mask, 'bool', [rows, 1]))],
+    output: distinct(builder, [...next, ...emitted], received).map(floats),
   };
+}
+
+/** The loop's inputs for masks; where there is a restart, the current states become those that take over. */
+function emitMasks(scope: Scope, { restart }: Sequence, schedule: Schedule): { valid: Value; inputs: Value[] } {
+  const { builder } = scope;
+  const valid = builder.name('valid_t');
+  if (!restart) return { valid, inputs: [valid] };
+  const mask = builder.name('restart_t');
+  schedule.carried.forEach(({ current }, i) => {
+    const now = builder.op('Where', [mask, restart.states[i], scope.value(current)], `${current.name}_now`);
+    scope.bind(current, now);
+  });
+  return { valid, inputs: [valid, mask] };
+}
+
+/** A graph's outputs have names of their own and are none of its inputs: what is not so is copied. */
+function distinct(builder: GraphBuilder, values: readonly Value[], inputs: readonly Value[]): Value[] {
+  const taken = new Set(inputs);
+  const computed = new Set(builder.nodes.flatMap((node) => node.output));
+  return values.map((value) => {
+    const own = computed.has(value) && !taken.has(value) ? value : builder.op('Identity', [value], `${value}_out`);
+    taken.add(own);
+    return own;
+  });
+}
+
+/** The spiking states of a step, where products with them are best event-driven. */
+function eventOperands(step: Step, features: number): Set<number> {
+  const spiking = step.states.filter(({ after }) => after.kind === 'var' && after.type.set !== 'real');
+  return new Set(isWorthEvents(features, features) ? spiking.map(({ before }) => before.id) : []);
 }
 
 /** The output for every time step, also where it is a constant or one number per neuron. */

@@ -3,7 +3,7 @@ import { UserError } from '../../diagnostics/diagnostic.ts';
 import type { Graph } from '../../ir/graph.ts';
 import type { GraphBuilder, Value } from './builder.ts';
 import { dataTypes, valueInfo } from './proto.ts';
-import { emitTimeAxis, type TimeAxis } from './timeAxis.ts';
+import { emitChunkAxis, type TimeAxis } from './timeAxis.ts';
 
 /** What a pool gathers from a stream, which has no end. */
 export type Segmentation =
@@ -72,9 +72,7 @@ export interface StreamAxis {
   readonly steps: Value;
   /** Cuts a sequence [batch, time, features] to the steps of the chunk. */
   arrived(sequence: Value): Value;
-  /** [time, batch, 1] of bool: `time.restart`, which streams always have. */
-  readonly restart: Value;
-  /** [batch] of bool: rows that start afresh before the chunk. */
+  /** [batch, 1] of bool: `time.reset`, which streams always have. */
   readonly reset: Value;
   /** By output name. */
   readonly finalStates: ReadonlyMap<string, Value>;
@@ -90,42 +88,51 @@ export interface Chunk {
 
 /** The time axis of a chunk of a stream: every step counts, but for those that the silence gate holds back. */
 export function emitStreamAxis(builder: GraphBuilder, segmentation: Segmentation, chunk: Chunk): StreamAxis {
-  const time = builder.op('Shape', [chunk.values], 'chunk_steps', { start: 1, end: 2 });
-  const whole = emitTimeAxis(builder, chunk.values, time);
+  const rows = emitChunkAxis(builder, chunk.values);
   const some = chunk.steps && builder.op('Greater', [chunk.steps, builder.ints([0])], 'chunk_has_steps');
-  const reset = builder.op('Expand', ['reset', whole.batch], 'reset_rows');
-  const resetColumn = builder.op('Unsqueeze', [reset, builder.ints([1])], 'reset_column');
-  const index = builder.range(time, 'chunk_indices');
-  const first = builder.op(
+  const reset = builder.op(
     'Unsqueeze',
-    [builder.op('Equal', [index, builder.ints([0])], 'first_step'), builder.ints([1, 2])],
-    'first_step_column',
+    [builder.op('Expand', ['reset', rows.batch], 'reset_rows'), builder.ints([1])],
+    'reset_column',
   );
-  const resetNow = builder.op('And', [first, resetColumn], 'reset_now');
+  const whole = { ...rows, reset };
   const common = {
     segmentation,
     reset,
-    steps: chunk.steps ?? time,
+    steps: chunk.steps ?? rows.steps,
     arrived: (sequence: Value) => (chunk.steps ? emitFirst(builder, sequence, chunk.steps) : sequence),
   };
   if (segmentation.kind !== 'silence') {
-    const axis = { ...whole, restart: resetNow };
-    return { ...common, time: some ? emitOnly(builder, axis, some) : axis, restart: resetNow, finalStates: new Map() };
+    return { ...common, time: some ? emitOnly(builder, whole, some, some) : whole, finalStates: new Map() };
   }
-  const gate = emitSilenceGate(builder, chunk.values, resetColumn, some, segmentation);
-  const restart = builder.op('Or', [resetNow, gate.opens], 'restart');
+  const gate = emitSilenceGate(builder, chunk.values, reset, some, segmentation);
   return {
     ...common,
-    time: emitOnly(builder, { ...whole, restart }, gate.open),
-    restart,
+    time: emitOnly(builder, { ...whole, restart: gate.opens }, gate.open, emitGoesOn(builder, gate)),
     finalStates: new Map([[`final.${silentSteps}`, gate.silent]]),
   };
 }
 
-/** The time axis with those steps only that `counts`, which broadcasts to [time, batch, 1], says. */
-function emitOnly(builder: GraphBuilder, time: TimeAxis, counts: Value): TimeAxis {
+/**
+ * The time axis with those steps only that `counts`, which broadcasts to [time, batch, 1], says; `all`, one bool, where
+ * they all count and none starts afresh.
+ */
+function emitOnly(builder: GraphBuilder, time: TimeAxis, counts: Value, all: Value): TimeAxis {
   const valid = builder.op('And', [time.valid, counts], 'valid_of_chunk');
-  return { ...time, valid, mean: (sequence, wish) => emitMeanOf(builder, valid, sequence, wish) };
+  return {
+    ...time,
+    valid,
+    alone: time.alone && builder.op('And', [time.alone, all], 'alone_in_chunk'),
+    mean: (sequence, wish) => emitMeanOf(builder, valid, sequence, wish),
+  };
+}
+
+/** Whether the gate is open all the time and was so before: the chunk only goes on with what was heard. */
+function emitGoesOn(builder: GraphBuilder, { open, opens }: SilenceGate): Value {
+  const stays = builder.op('And', [open, builder.op('Not', [opens], 'gate_stays')], 'gate_goes_on');
+  const number = builder.op('Cast', [stays], 'gate_goes_on_number', { to: dataTypes.float32 });
+  const least = builder.op('ReduceMin', [number], 'gate_goes_on_least', { axes: [0, 1, 2], keepdims: 0 });
+  return builder.op('Greater', [least, builder.scalar(0)], 'gate_goes_on_all');
 }
 
 /** [batch, time, features] -> [batch, steps, features] */

@@ -7,8 +7,10 @@ export interface Word {
   readonly scores: readonly number[];
   /** Seconds of the stream: when it began, to the chunk; with a silence gate only. */
   readonly start?: number;
-  /** When it was known. */
+  /** With a silence gate, when it ended; otherwise when it was known. */
   readonly end: number;
+  /** What the model took since the word before. */
+  readonly seconds: number;
 }
 
 /**
@@ -27,6 +29,7 @@ export class Words {
   /** When the silence gate opened, while it is open. */
   private opened: number | null = null;
   private told: number | null = null;
+  private computing = 0;
 
   constructor(stream: OnnxStream, rule: WordRule) {
     this.stream = stream;
@@ -36,7 +39,9 @@ export class Words {
 
   /** Feeds a chunk that lasts so long. A pause must not fit between two events of one chunk. */
   async feed(x: Float32Array, seconds: number): Promise<Word[]> {
+    const began = performance.now();
     const result = await this.stream.feed(x);
+    this.computing += (performance.now() - began) / 1000;
     const start = this.seconds;
     this.seconds += seconds;
     if (this.rule === 'pauses') return this.atPause(result, start);
@@ -59,23 +64,32 @@ export class Words {
       return [];
     }
     if (this.opened === null) return [];
-    const word = this.word(result);
+    const word = this.word(result, this.pause);
     this.opened = null;
     this.pending = null;
     return [word];
   }
 
   private atChange(result: StreamResult): Word[] {
-    if (result.steps === 0) return [];
-    const word = this.word(result);
-    if (word.index === this.told) return [];
-    this.told = word.index;
-    return [word];
+    const index = argmax(result.scores);
+    if (result.steps === 0 || index === this.told) return [];
+    this.told = index;
+    return [this.word(result)];
   }
 
-  private word({ scores }: StreamResult): Word {
-    const start = this.opened === null ? {} : { start: this.opened };
-    return { index: argmax(scores), scores: [...scores], ...start, end: this.seconds };
+  /** Seconds without an event that close the gate. */
+  private get pause(): number {
+    const { segmentation, stepSeconds } = this.stream.info;
+    return segmentation?.kind === 'silence' ? segmentation.steps * (stepSeconds ?? 1) : 0;
+  }
+
+  /** One that ended so long ago. */
+  private word({ scores }: StreamResult, ago = 0): Word {
+    const start = this.opened;
+    const end = Math.max(start ?? 0, this.seconds - ago);
+    const seconds = this.computing;
+    this.computing = 0;
+    return { index: argmax(scores), scores: [...scores], ...(start !== null && { start }), end, seconds };
   }
 }
 

@@ -71,6 +71,10 @@ class ReferenceModel implements CompiledModel {
     return { ...this.result(forward, request, context), loss };
   }
 
+  async predict(batch: Batch): Promise<Float32Array> {
+    return (await this.evaluate(batch)).scores;
+  }
+
   async parameters(): Promise<Map<string, Float32Array>> {
     return toFloat32(this.values);
   }

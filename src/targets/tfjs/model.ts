@@ -71,6 +71,10 @@ export class TfjsModel implements CompiledModel {
     return this.download(result, request);
   }
 
+  async predict(batch: Batch): Promise<Float32Array> {
+    return (await this.evaluate(batch)).scores;
+  }
+
   async parameters(): Promise<Map<string, Float32Array>> {
     this.activate();
     return this.store.download();

@@ -5,7 +5,7 @@ import { drawDropoutMask, drawInitialStates } from '../draws.ts';
 import type { Tensors, TrainRequest } from '../target.ts';
 import { initialName } from './layer.ts';
 import type { Machine } from './machine.ts';
-import type { Pass } from './modelCode.ts';
+import type { FedProgram } from './modelCode.ts';
 
 /** Writes what a pass starts from into memory: the batch, and the draws or the keys that kernels draw from. */
 export class InputWriter {
@@ -22,18 +22,18 @@ export class InputWriter {
     this.ownInitialStates = ownInitialStates;
   }
 
-  private address(pass: Pass, name: string): number | null {
+  private address(pass: FedProgram, name: string): number | null {
     const buffer = pass.inputs.get(name);
     return buffer ? pass.program.addressOf(buffer) : null;
   }
 
-  private write(pass: Pass, name: string, values: Float32Array | Int32Array | Uint16Array | Uint32Array): void {
+  private write(pass: FedProgram, name: string, values: Float32Array | Int32Array | Uint16Array | Uint32Array): void {
     const address = this.address(pass, name);
     if (address === null) return;
     this.machine.bytes.set(new Uint8Array(values.buffer, values.byteOffset, values.byteLength), address);
   }
 
-  writeBatch(pass: Pass, batch: Batch): void {
+  writeBatch(pass: FedProgram, batch: Batch): void {
     const { input, lengths, labels } = batch;
     if (input.kind === 'dense') this.write(pass, 'input', input.values);
     else {
@@ -62,7 +62,7 @@ export class InputWriter {
     );
   }
 
-  writeTrainingDraws(pass: Pass, batch: Batch, request: TrainRequest): void {
+  writeTrainingDraws(pass: FedProgram, batch: Batch, request: TrainRequest): void {
     const { seed } = this;
     const drawn = new Map<string, Float32Array>();
     for (const node of this.graph.nodes) {
@@ -81,7 +81,7 @@ export class InputWriter {
   }
 
   /** The keys of the streams that the pass draws a layer's states from; false where the host must draw some of them. */
-  private writeStateKeys(pass: Pass, batch: Batch, node: PopulationNode, epoch: number): boolean {
+  private writeStateKeys(pass: FedProgram, batch: Batch, node: PopulationNode, epoch: number): boolean {
     const { seed } = this;
     let all = true;
     for (const { name } of node.step.states) {
@@ -94,7 +94,12 @@ export class InputWriter {
     return all;
   }
 
-  private writeKeys(pass: Pass, name: string, batch: Batch, path: (sample: number) => (number | string)[]): boolean {
+  private writeKeys(
+    pass: FedProgram,
+    name: string,
+    batch: Batch,
+    path: (sample: number) => (number | string)[],
+  ): boolean {
     if (this.address(pass, `keys of ${name}`) === null) return false;
     const keys = Uint32Array.from([...batch.samples].flatMap((sample) => [...streamKey(path(sample))]));
     this.write(pass, `keys of ${name}`, keys);
@@ -102,7 +107,7 @@ export class InputWriter {
   }
 
   /** Initial states: what is given for a key, [rows, size], otherwise the model's own for every sample. */
-  writeStates(pass: Pass, batch: Batch, given: (key: string) => Float32Array | null): void {
+  writeStates(pass: FedProgram, batch: Batch, given: (key: string) => Float32Array | null): void {
     for (const node of this.graph.nodes) {
       if (node.kind !== 'population' && node.kind !== 'readout') continue;
       const size = node.kind === 'population' ? node.size : node.type.features;

@@ -5,18 +5,20 @@ import { uniformKernel } from './kernels/draws.ts';
 import { copyKernel, gradientKernel, layerSumsKernel } from './kernels/gradients.ts';
 import { arrayBytes, matrixRows, padded, panelsOf } from './layout.ts';
 import type { Lists, Network, Operand } from './network.ts';
-import { backwardSequences } from './neuron/backward.ts';
+import { affineInputs, backwardSequences } from './neuron/backward.ts';
 import { ownOutput } from './neuron/forward.ts';
 import type { NeuronKernels } from './neuron/neuron.ts';
 import { type OnceStage, onceStages } from './neuron/once.ts';
 import { stateOf } from './neuron/plan.ts';
-import type { Argument, Buffer } from './program.ts';
+import type { Argument, Buffer, Call } from './program.ts';
 
 /** One direction of a layer of neurons (or a pool): its calls and what it keeps. */
 export class Layer {
   readonly output: Buffer;
   readonly gates: Lists | null;
   inputCotangents: Buffer[] = [];
+  /** By normalised input: per chunk, sums of its cotangent and of the cotangent times (input - mean). */
+  readonly inputSums = new Map<number, Buffer>();
   private readonly network: Network;
   private readonly kernels: NeuronKernels;
   private readonly name: string;
@@ -110,6 +112,11 @@ export class Layer {
       this.sums = network.program.buffer(`sums of ${this.name}`, adjoint.sums.length * arrayBytes(chunks, features));
       args.sums = this.sums;
     }
+    for (const i of affineInputs(kernels.plan)) {
+      const sums = program.buffer(`sums of d input ${i} of ${this.name}`, 2 * arrayBytes(chunks, features));
+      this.inputSums.set(i, sums);
+      args[`inputSums${i}`] = sums;
+    }
     if (kernels.plan.gates.products.size > 0) {
       args.gates = this.gates!.spans;
       args.gateEvents = this.gates!.events;
@@ -143,7 +150,8 @@ export class Layer {
         );
       });
     });
-    runOnce(network, onceStages(network.k, `adjoint_${first.kernels.name}`, adjoint.prelude, features), into, vector);
+    const stages = onceStages(network.k, `adjoint_${first.kernels.name}`, adjoint.prelude, features);
+    for (const { kernel, items, args } of onceCalls(stages, into, vector)) program.call(kernel, items, args);
     for (const { parameter, value } of adjoint.gradients) {
       const { variable } = step.parameters.find((p) => p.name === parameter)!;
       const gradient = store.gradient(node.parameters[parameter]);
@@ -204,19 +212,17 @@ function onceBuffers(
     for (const p of step.parameters) buffers.set(p.variable.id, network.store.parameter(node.parameters[p.name]));
   }
   const stages = onceStages(network.k, kernels.name, step.prelude, features);
-  runOnce(network, stages, buffers, (v) => network.program.buffer(`${v.name} of ${name}`, bytesOf(v, features)));
+  const fresh = (v: Var) => network.program.buffer(`${v.name} of ${name}`, bytesOf(v, features));
+  for (const { kernel, items, args } of onceCalls(stages, buffers, fresh))
+    network.program.constant(kernel, items, args);
   return buffers;
 }
 
-function runOnce(
-  network: Network,
-  stages: readonly OnceStage[],
-  buffers: Map<number, Buffer>,
-  fresh: (v: Var) => Buffer,
-): void {
-  for (const { kernel, items, variables } of stages) {
+/** The calls of the stages in order; variables that have no buffer yet are given a fresh one. */
+function onceCalls(stages: readonly OnceStage[], buffers: Map<number, Buffer>, fresh: (v: Var) => Buffer): Call[] {
+  return stages.map(({ kernel, items, variables }) => {
     for (const v of variables) if (!buffers.has(v.id)) buffers.set(v.id, fresh(v));
     const args = Object.fromEntries(variables.map((v) => [`v${v.id}`, buffers.get(v.id) as Buffer]));
-    network.program.call(kernel, items, args);
-  }
+    return { kernel, items, args };
+  });
 }

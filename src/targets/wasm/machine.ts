@@ -1,3 +1,4 @@
+import { totalmem } from 'node:os';
 import { UserError } from '../../diagnostics/diagnostic.ts';
 import { maximumPages } from './assembler/module.ts';
 import { callBytes, callWords, control, programAddress } from './driver.ts';
@@ -11,9 +12,13 @@ export const programEnd = 1 << 19;
 /** Bytes that a memory can have. */
 export const addressable = maximumPages * pageBytes;
 
-/** Bytes that WebAssembly can address, or that the machine has free where those are fewer. */
+/**
+ * Bytes that a model may take: what WebAssembly can address, or what the machine (or container) has free where that is
+ * less. Half of all of it counts as free, since files that the system keeps in memory, which may count as used, give way.
+ */
 export function memoryThere(): number {
-  return Math.min(addressable, process.availableMemory());
+  const all = Math.min(totalmem(), process.constrainedMemory() || Number.POSITIVE_INFINITY);
+  return Math.min(addressable, Math.max(process.availableMemory(), all / 2));
 }
 
 /** The shared memory, the compiled kernels and the threads that run them. */
@@ -21,6 +26,8 @@ export class Machine {
   private readonly memory: Memory;
   private readonly runProgram: () => void;
   private threads: Threads;
+  /** The program whose constants are in memory. */
+  private resident: Program | null = null;
   private views: { readonly floats: Float32Array; readonly words: Int32Array; readonly bytes: Uint8Array };
 
   private constructor(memory: Memory, module: CompiledModule, threads: Threads) {
@@ -48,10 +55,18 @@ export class Machine {
     return this.views.bytes;
   }
 
-  run(program: Program, run: Run): void {
-    this.write(program, run);
-    this.threads.wake();
+  /** Where not `helped`, the calling thread does all of it: for little work, waking the others takes longer. */
+  run(program: Program, run: Run, helped: boolean): void {
+    this.write(program, program === this.resident ? program.constants : 0, run);
+    this.resident = program;
+    this.views.words[control.threads / 4] = helped ? this.threads.count : 1;
+    if (helped) this.threads.wake();
     this.runProgram();
+  }
+
+  /** Parameters were changed from outside: constants have to be computed again. */
+  forgetConstants(): void {
+    this.resident = null;
   }
 
   /** Makes room for a program, whose inputs may then be written. Throws UserError SP605 where there is none. */
@@ -71,7 +86,10 @@ export class Machine {
     this.threads.end();
   }
 
-  private write({ calls, addressOf }: Program, run: Run): void {
+  /** Writes the program's calls from the given one on. */
+  private write(program: Program, from: number, run: Run): void {
+    const { addressOf } = program;
+    const calls = program.calls.slice(from);
     const { words } = this.views;
     const wordOf = (argument: Argument) => {
       if (typeof argument === 'number') return argument;

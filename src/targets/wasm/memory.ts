@@ -59,7 +59,7 @@ function shortage(graph: Graph, code: ModelCode, { batch, steps, events }: StepS
     const share = events && Math.ceil((events * samples) / batch);
     return trainingProgram(code, { batch: samples, steps, events: share }).end <= there;
   };
-  const reason = fits(1) ? whyWhole(graph) : 'one sample alone needs more';
+  const reason = fits(1) ? whyWhole(graph) : 'the parameters and one sample alone need more';
   if (reason) return { there, reason, largest: largestThat(fits, batch) };
   let parts = 2;
   while (!fits(Math.ceil(batch / parts))) parts *= 2;

@@ -34,23 +34,17 @@ function sliceInput(input: Batch['input'], from: number, to: number, features: n
   };
 }
 
-/** The batch in equal parts, up to a sample. */
-export function partsOf(batch: Batch, count: number): Batch[] {
-  const border = (i: number) => Math.floor((i * batch.size) / count);
-  return Array.from({ length: count }, (_, i) => sliceBatch(batch, border(i), border(i + 1)));
-}
-
-/** What was asked for a batch, for the `index`-th of `count` parts. */
-export function requestFor<R extends ForwardRequest | TrainRequest>(
+/** What was asked for a batch of `size`, for its samples `from` to `to` (not included). */
+export function sliceRequest<R extends ForwardRequest | TrainRequest>(
   graph: Graph,
   request: R,
-  { size }: Batch,
-  index: number,
-  count: number,
+  size: number,
+  from: number,
+  to: number,
 ): R {
   const slice = (values: Float32Array) => {
-    const border = (i: number) => Math.floor((i * size) / count) * (values.length / size);
-    return values.slice(border(index), border(index + 1));
+    const each = values.length / size;
+    return values.slice(from * each, to * each);
   };
   const { initialStates } = request;
   const { dropoutMasks, outputWeights } = request as Partial<TrainRequest>;
@@ -93,7 +87,7 @@ export function joined(results: readonly StepResult[]): StepResult {
   };
 }
 
-function concatenated(parts: readonly Float32Array[]): Float32Array {
+export function concatenated(parts: readonly Float32Array[]): Float32Array {
   const all = new Float32Array(parts.reduce((sum, { length }) => sum + length, 0));
   let start = 0;
   for (const part of parts) {

@@ -12,10 +12,10 @@ import type {
   TrainRequest,
 } from '../target.ts';
 import { InputWriter } from './inputs.ts';
-import { Machine, memoryThere } from './machine.ts';
-import { joined } from './microBatches.ts';
-import { ModelCode } from './modelCode.ts';
-import { penalty, readOutputs } from './outputs.ts';
+import { gibibytes, Machine, memoryThere } from './machine.ts';
+import { concatenated, joined } from './microBatches.ts';
+import { type FedProgram, ModelCode } from './modelCode.ts';
+import { penalty, readOutputs, readScores } from './outputs.ts';
 import type { Buffer, Run } from './program.ts';
 import { type Part, StepPlanner } from './stepPlan.ts';
 
@@ -33,7 +33,14 @@ export class WasmModel implements CompiledModel {
   private readonly inputs: InputWriter;
   private step = 0;
 
-  private constructor(graph: Graph, options: CompileOptions, code: ModelCode, machine: Machine, backend: string) {
+  private constructor(
+    graph: Graph,
+    options: CompileOptions,
+    code: ModelCode,
+    machine: Machine,
+    memory: number,
+    backend: string,
+  ) {
     this.graph = graph;
     this.options = options;
     this.code = code;
@@ -43,7 +50,7 @@ export class WasmModel implements CompiledModel {
     this.initialStates = new Map(
       graph.parameters.filter((p) => p.role === 'initialState').map((p) => [p.key, initial.get(p.key)!]),
     );
-    this.planner = new StepPlanner(graph, code, options.memoryLimit ?? memoryThere());
+    this.planner = new StepPlanner(graph, code, memory);
     this.inputs = new InputWriter(graph, options.seed, machine, this.initialStates);
     const { address, count } = code.onesAt;
     machine.floats.fill(1, address / 4, address / 4 + count);
@@ -52,9 +59,11 @@ export class WasmModel implements CompiledModel {
 
   static async create(graph: Graph, options: CompileOptions, threads: number): Promise<WasmModel> {
     const code = new ModelCode(graph, options);
+    const memory = options.memoryLimit ?? memoryThere();
+    requireRoomForParameters(code, memory);
     const machine = await Machine.start(code.kernels.module.assemble(), code.arena, threads);
     const backend = `WebAssembly (${threads} ${threads === 1 ? 'thread' : 'threads'})`;
-    return new WasmModel(graph, options, code, machine, backend);
+    return new WasmModel(graph, options, code, machine, memory, backend);
   }
 
   get execution(): Execution {
@@ -82,6 +91,15 @@ export class WasmModel implements CompiledModel {
     return results.length === 1 ? results[0] : joined(results);
   }
 
+  async predict(batch: Batch): Promise<Float32Array> {
+    const run = this.runOf(batch, 0);
+    const scores = this.planner.prediction(batch).map(({ batch, pass }) => {
+      this.runForward(pass, batch, {}, run);
+      return readScores(this.machine.floats, this.graph, pass);
+    });
+    return scores.length === 1 ? scores[0] : concatenated(scores);
+  }
+
   async parameters(): Promise<Map<string, Float32Array>> {
     const { trained, fixed } = this.code;
     const { floats } = this.machine;
@@ -95,6 +113,7 @@ export class WasmModel implements CompiledModel {
 
   load(parameters: Tensors): void {
     const { trained, fixed } = this.code;
+    this.machine.forgetConstants();
     for (const [key, values] of parameters) {
       const initial = this.initialStates.get(key);
       if (initial && initial.length === values.length) this.initialStates.set(key, values.slice());
@@ -157,7 +176,7 @@ export class WasmModel implements CompiledModel {
     this.machine.reserve(pass.program);
     this.inputs.writeBatch(pass, batch);
     this.inputs.writeTrainingDraws(pass, batch, request);
-    this.machine.run(pass.program, run);
+    this.machine.run(pass.program, run, pass.helped);
     return readOutputs(this.machine.floats, this.graph, pass, batch, request);
   }
 
@@ -172,21 +191,31 @@ export class WasmModel implements CompiledModel {
       return result;
     });
     this.machine.floats.set(sum, start);
-    this.machine.run(this.code.updateProgram(), run);
+    this.machine.run(this.code.updateProgram(), run, true);
     return joined(results);
   }
 
   private evaluateOn({ batch, request, pass }: Part<ForwardRequest>, run: Run): StepResult {
+    this.runForward(pass, batch, request, run);
+    return readOutputs(this.machine.floats, this.graph, pass, batch, request);
+  }
+
+  private runForward(pass: FedProgram, batch: Batch, { initialStates }: ForwardRequest, run: Run): void {
     this.machine.reserve(pass.program);
     this.inputs.writeBatch(pass, batch);
-    this.inputs.writeStates(pass, batch, (key) => request.initialStates?.get(key) ?? null);
-    this.machine.run(pass.program, run);
-    return readOutputs(this.machine.floats, this.graph, pass, batch, request);
+    this.inputs.writeStates(pass, batch, (key) => initialStates?.get(key) ?? null);
+    this.machine.run(pass.program, run, pass.helped);
   }
 
   private runOf(batch: Batch, learningRate: number): Run {
     return { samples: batch.size, validSteps: validSteps(batch), learningRate, step: this.step };
   }
+}
+
+function requireRoomForParameters({ arena }: ModelCode, memory: number): void {
+  if (arena <= memory) return;
+  const message = `the parameters with their gradients and moments need ${gibibytes(arena)} on the target "wasm", and there are ${gibibytes(memory)}; make the network smaller`;
+  throw new UserError('SP605', message);
 }
 
 function inParts(count: number): string {

@@ -11,14 +11,28 @@ import { type Buffer, type Program, ProgramBuilder, plan } from './program.ts';
 import { type Shape, shapeOf } from './shape.ts';
 import { addBackward, addUpdate, finishForward, type Results, type Vectors } from './training.ts';
 
-/** A program with what the host writes before it and reads after it. */
-export interface Pass {
+/** Numbers in the largest matrix from which on one sample alone is work enough for several threads. */
+const worthHelp = 1 << 19;
+
+/** A program with what the host writes before it. */
+export interface FedProgram {
   readonly program: Program;
-  readonly results: Results;
   readonly inputs: ReadonlyMap<string, Buffer>;
+  readonly shape: Shape;
+  /** Whether it is work enough for more than the calling thread. */
+  readonly helped: boolean;
+}
+
+/** One that gives class scores. */
+export interface Prediction extends FedProgram {
+  readonly scores: Buffer;
+}
+
+/** One that gives everything. */
+export interface Pass extends FedProgram {
+  readonly results: Results;
   readonly output: Buffer | null;
   readonly traces: ReadonlyMap<string, Buffer>;
-  readonly shape: Shape;
 }
 
 export interface PassOptions {
@@ -80,10 +94,7 @@ export class ModelCode {
   /** The calls for a batch of some shape. */
   pass(variant: Variant, options: PassOptions): Pass {
     const { graph } = this;
-    const builder = new ProgramBuilder();
-    const network = new Network(graph, this.kernels, builder, this.store, variant, (node, affine) =>
-      this.neuronsOf(node, affine),
-    );
+    const { builder, network } = this.forward(variant);
     const results = finishForward(network, graph, options.weighted);
     const output = options.wantOutput || options.weighted ? builder.output(network.arrayOf(graph.output)) : null;
     const populations = options.wantTraces ? graph.nodes.filter((n) => n.kind === 'population') : [];
@@ -94,13 +105,34 @@ export class ModelCode {
       addBackward(network, graph, results, options.weighted);
       if (options.update) addUpdate(builder, this.kernels, this.options, this.vectors);
     }
+    return { ...this.planned(builder, variant), results, output, traces };
+  }
+
+  /** The calls that lead to the scores, without losses and rates. */
+  prediction(variant: Variant): Prediction {
+    const { builder, network } = this.forward(variant);
+    const scores = builder.output(network.arrayOf(this.graph.prediction));
+    return { ...this.planned(builder, variant), scores };
+  }
+
+  private forward(variant: Variant) {
+    const builder = new ProgramBuilder(!variant.training);
+    const network = new Network(this.graph, this.kernels, builder, this.store, variant, (node, affine) =>
+      this.neuronsOf(node, affine),
+    );
+    return { builder, network };
+  }
+
+  private planned(builder: ProgramBuilder, { shape, training }: Variant): FedProgram {
     const inputs = new Map([...builder.inputs].map((b) => [b.name, b]));
-    return { program: plan(builder, this.arena), results, inputs, output, traces, shape: variant.shape };
+    const largest = Math.max(...this.graph.parameters.map((p) => p.shape.reduce((product, n) => product * n, 1)));
+    const helped = training || shape.B > 1 || largest >= worthHelp;
+    return { program: plan(builder, this.arena), inputs, shape, helped };
   }
 
   /** The optimiser's step alone. */
   updateProgram(): Program {
-    const builder = new ProgramBuilder();
+    const builder = new ProgramBuilder(false);
     addUpdate(builder, this.kernels, this.options, this.vectors);
     return plan(builder, this.arena);
   }

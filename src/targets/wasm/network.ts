@@ -10,11 +10,10 @@ import {
   type ReadoutNode,
 } from '../../ir/graph.ts';
 import { gatedInputGradientKernel, inputGradientKernel, scratchBytes } from './kernels/dots.ts';
-import { drawsMask, maskKernel } from './kernels/draws.ts';
-import { eventBytes, listKernel, sortKernel, spanBytes } from './kernels/events.ts';
-import { productKernel } from './kernels/gather.ts';
+import { eventBytes, listKernel, sortKernel, spanBytes, startsWords } from './kernels/events.ts';
 import type { Kernels } from './kernels/kernel.ts';
 import { combineKernel } from './kernels/loss.ts';
+import { applyMaskKernel, drawsMask, maskBytes, maskKernel, packMaskKernel } from './kernels/masks.ts';
 import { affineKernel } from './kernels/norm.ts';
 import { importEvents, lastStepKernel, placeKernel, scatterKernel, unpackKernel } from './kernels/transfer.ts';
 import { inputsPerItem, weightGradientKernel } from './kernels/weightGradient.ts';
@@ -61,6 +60,11 @@ export interface Operand {
   readonly affine: { readonly mean: Buffer; readonly scale: Buffer; readonly bias: Buffer } | null;
 }
 
+interface Mask {
+  readonly bits: Buffer;
+  readonly p: number;
+}
+
 /** A node's value, in the forms that were asked for so far. */
 interface Value {
   readonly features: number;
@@ -69,8 +73,8 @@ interface Value {
   /** The value before a normalisation that whoever reads it applies. */
   raw: Operand | null;
   lists: Lists | null;
-  /** The value is another node's times a mask. */
-  masked: { readonly input: NodeId; readonly mask: Buffer } | null;
+  /** The value is another node's times a dropout mask. */
+  masked: { readonly input: NodeId; readonly mask: Mask } | null;
   /** Which elements of this value's cotangent matter; null: all. */
   gates: Lists | null;
 }
@@ -171,22 +175,17 @@ export class Network {
     return buffer;
   }
 
-  combine(
-    operation: 'mask' | 'add' | 'copy' | 'zero',
-    features: number,
-    time: boolean,
-    args: { x: Buffer; y: Buffer; mask?: Buffer },
-  ): void {
-    const all = { mask: args.x, rows: this.rowCount(time), ...args, ...this.rows(time) };
+  combine(operation: 'add' | 'copy' | 'zero', features: number, time: boolean, args: { x: Buffer; y: Buffer }): void {
+    const all = { rows: this.rowCount(time), ...args, ...this.rows(time) };
     this.program.call(combineKernel(this.k, features, operation), this.variant.shape.chunks, all);
   }
 
   /** Lists the non-zeros of an array. */
-  list(name: string, array: Buffer, features: number, time: boolean, mask: Buffer | null = null): Lists {
+  list(name: string, array: Buffer, features: number, time: boolean, mask: Mask | null = null): Lists {
     const lists = this.newLists(name, features, time);
-    this.program.call(listKernel(this.k, features, mask !== null), this.variant.shape.chunks, {
+    this.program.call(listKernel(this.k, features, mask?.p ?? null), this.variant.shape.chunks, {
       source: array,
-      mask: mask ?? 0,
+      mask: mask?.bits ?? 0,
       rows: this.rowCount(time),
       events: lists.events,
       spans: lists.spans,
@@ -217,7 +216,7 @@ export class Network {
   ): void {
     const { chunks } = this.variant.shape;
     const sorted = this.program.buffer(`sorted events of ${name}`, lists.events.bytes);
-    const starts = this.program.buffer(`starts of ${name}`, chunks * (lists.features + 1) * 4);
+    const starts = this.program.buffer(`starts of ${name}`, chunks * startsWords(lists.features) * 4);
     this.program.call(sortKernel(this.k, lists.features), chunks, { ...lists, sorted, starts, ...this.rows(time) });
     const parts = Math.ceil(lists.features / inputsPerItem(lists.features));
     this.program.call(weightGradientKernel(this.k, lists.features, features), parts * panelsOf(features).count, {
@@ -328,17 +327,16 @@ export class Network {
   private projection(node: ProjectionNode): Partial<Value> {
     const { features, time } = node.type;
     const lists = this.listsOf(node.input);
-    const y = this.array(`product ${node.id}`, features, time);
-    this.program.call(productKernel(this.k, features), this.variant.shape.chunks * panelsOf(features).count, {
+    const x = this.array(`product ${node.id}`, features, time);
+    const norm = normalize(this, node, x, {
       weights: this.store.parameter(node.weight),
       inputs: matrixRows(lists.features),
-      y,
-      yRows: this.rowCount(time),
+      x,
+      rows: this.rowCount(time),
       spans: lists.spans,
       events: lists.events,
       ...this.rows(time),
     });
-    const norm = normalize(this, node, y);
     this.norms.set(node.id, norm);
     return norm.value;
   }
@@ -385,24 +383,31 @@ export class Network {
     return { masked: { input: node.input, mask: this.maskOf(node) }, gates: input.gates };
   }
 
-  private readonly masks = new Map<NodeId, Buffer>();
+  private readonly masks = new Map<NodeId, Mask>();
 
-  private maskOf(node: DropoutNode): Buffer {
+  private maskOf(node: DropoutNode): Mask {
     const known = this.masks.get(node.id);
     if (known) return known;
     const { features, time } = node.type;
-    const { B, T } = this.variant.shape;
-    const mask = this.array(`mask ${node.id}`, features, time);
+    const { B, T, chunks } = this.variant.shape;
+    const rows = { rows: this.rowCount(time), ...this.rows(time) };
+    const mask = this.program.buffer(`mask ${node.id}`, maskBytes(this.rowCount(time), features));
     if (this.variant.drawsMasks && drawsMask(node)) {
       const keys = this.program.input(`keys of mask ${node.id}`, B * 8);
-      const rows = { rows: this.rowCount(time), ...this.rows(time) };
-      this.program.call(maskKernel(this.k, features, node.p), this.variant.shape.chunks, { keys, mask, ...rows });
+      this.program.call(maskKernel(this.k, features, node.p), chunks, { keys, mask, ...rows });
     } else {
-      const host = this.program.input(`mask ${node.id}`, B * (time ? T : 1) * features * 4);
-      this.unpack(host, mask, features, time);
+      const source = this.program.input(`mask ${node.id}`, B * (time ? T : 1) * features * 4);
+      this.program.call(packMaskKernel(this.k, features), chunks, { source, mask, ...rows });
     }
-    this.masks.set(node.id, mask);
-    return mask;
+    const made = { bits: mask, p: node.p };
+    this.masks.set(node.id, made);
+    return made;
+  }
+
+  /** y = x * mask. */
+  private applyMask(x: Buffer, y: Buffer, { bits, p }: Mask, features: number, time: boolean): void {
+    const rows = { rows: this.rowCount(time), ...this.rows(time) };
+    this.program.call(applyMaskKernel(this.k, features, p), this.variant.shape.chunks, { x, y, mask: bits, ...rows });
   }
 
   private merge(node: MergeNode): Buffer {
@@ -449,7 +454,7 @@ export class Network {
   private multiply(id: NodeId, { masked, features, time }: Value): Buffer {
     const { input, mask } = masked!;
     const y = this.array(id, features, time);
-    this.combine('mask', features, time, { x: this.arrayOf(input), y, mask });
+    this.applyMask(this.arrayOf(input), y, mask, features, time);
     return y;
   }
 
@@ -511,7 +516,7 @@ export class Network {
 
   private projectionBack(node: ProjectionNode, d: Buffer): void {
     const { features, time } = node.type;
-    this.norms.get(node.id)!.backward(d);
+    this.norms.get(node.id)!.backward(d, this.cotangentSums.get(node.id) ?? null);
     if (this.store.isTrained(node.weight)) {
       const gradient = this.store.gradient(node.weight);
       this.weightGradient(node.id, this.listsOf(node.input), d, features, time, gradient, false);
@@ -532,8 +537,28 @@ export class Network {
     if (!gates) this.program.call(inputGradientKernel(this.k, inputs, features), chunks, args);
     else {
       const scratch = this.program.buffer(`scratch of ${node.id}`, chunks * scratchBytes(inputs));
-      this.program.call(gatedInputGradientKernel(this.k, inputs, features), chunks, { ...args, ...gates, scratch });
+      const mask = known ? null : this.maskForOnly(node);
+      if (mask) this.maskedAlready.add(node.input);
+      const kernel = gatedInputGradientKernel(this.k, inputs, features, mask?.p ?? null);
+      this.program.call(kernel, chunks, { ...args, ...gates, scratch, mask: mask?.bits ?? 0 });
     }
+  }
+
+  /** Sums over the cotangents of normalised products that were made along with them. */
+  private readonly cotangentSums = new Map<NodeId, Buffer>();
+
+  /** Dropouts whose cotangent was multiplied by the mask when it was computed. */
+  private readonly maskedAlready = new Set<NodeId>();
+
+  /** The mask of the dropout before a projection, where nothing else (another reader, the regulariser) adds to its cotangent. */
+  private maskForOnly(projection: ProjectionNode): Mask | null {
+    if (this.graph.loss.regularizer) return null;
+    const input = this.graph.nodes.find((n) => n.id === projection.input);
+    return input?.kind === 'dropout' && this.readersOf(input.id) === 1 ? this.maskOf(input) : null;
+  }
+
+  private readersOf(id: NodeId): number {
+    return this.graph.nodes.flatMap(inputsOf).filter((input) => input === id).length;
   }
 
   private populationBack(node: PopulationNode, d: Buffer): void {
@@ -553,8 +578,11 @@ export class Network {
     node.inputs.forEach((id, i) => {
       layers.forEach((layer, direction) => {
         const known = this.cotangents.get(id);
-        if (direction === 0 && !known) this.cotangents.set(id, layer.inputCotangents[i]);
-        else if (direction === 0) this.combine('add', size, true, { x: layer.inputCotangents[i], y: known! });
+        if (direction === 0 && !known) {
+          this.cotangents.set(id, layer.inputCotangents[i]);
+          const sums = layer.inputSums.get(i);
+          if (sums && !node.bidirectional && this.readersOf(id) === 1) this.cotangentSums.set(id, sums);
+        } else if (direction === 0) this.combine('add', size, true, { x: layer.inputCotangents[i], y: known! });
         else {
           const source = { array: layer.inputCotangents[i], features: size, from: 0 };
           this.place(source, { array: known!, features: size, to: 0 }, size, true, {
@@ -568,7 +596,7 @@ export class Network {
 
   private dropoutBack(node: DropoutNode, d: Buffer): void {
     const { features, time } = node.type;
-    this.combine('mask', features, time, { x: d, y: d, mask: this.maskOf(node) });
+    if (!this.maskedAlready.has(node.id)) this.applyMask(d, d, this.maskOf(node), features, time);
     this.passOn(node.input, d, features, time);
   }
 

@@ -1,5 +1,6 @@
 import type { Norm, ProjectionNode } from '../../ir/graph.ts';
 import { floatArgument } from './floats.ts';
+import { productKernel, productStatisticsKernel } from './kernels/gather.ts';
 import {
   batchnormKernel,
   layernormBackwardKernel,
@@ -10,30 +11,39 @@ import {
   normSumsKernel,
   rowSumsKernel,
   runningKernel,
-  statisticsKernel,
   totalKernel,
 } from './kernels/norm.ts';
 import { arrayBytes, padded, panelsOf } from './layout.ts';
 import type { Network, Operand } from './network.ts';
-import type { Buffer, Run } from './program.ts';
+import type { Argument, Buffer, Run } from './program.ts';
 
 /** A projection's value after its product, and how a cotangent goes back through it, in place. */
 export interface Normalization {
   readonly value: { readonly array: Buffer | null; readonly raw: Operand | null };
-  readonly backward: (d: Buffer) => void;
+  /** `sums` are those of d and d * (x - mean) per chunk, where they are known already. */
+  readonly backward: (d: Buffer, sums: Buffer | null) => void;
 }
 
 type Batchnorm = Extract<Norm, { kind: 'batchnorm' }>;
 type Layernorm = Extract<Norm, { kind: 'layernorm' }>;
 
-export function normalize(network: Network, node: ProjectionNode, product: Buffer): Normalization {
+/** The arguments of the kernel that computes a product. */
+type Product = Readonly<Record<string, Argument>>;
+
+/** Computes the product `x` of a projection, and normalises it. */
+export function normalize(network: Network, node: ProjectionNode, x: Buffer, product: Product): Normalization {
+  if (node.norm.kind === 'batchnorm' && network.variant.training)
+    return batchnorm(network, node, node.norm, x, product);
+  const { features } = node.type;
+  const items = network.variant.shape.chunks * panelsOf(features).count;
+  network.program.call(productKernel(network.k, features), items, product);
   switch (node.norm.kind) {
     case 'none':
-      return biasOnly(network, node, product);
+      return biasOnly(network, node, x);
     case 'batchnorm':
-      return batchnorm(network, node, node.norm, product);
+      return withRunningStatistics(network, node, node.norm, x);
     case 'layernorm':
-      return layernorm(network, node, node.norm, product);
+      return layernorm(network, node, node.norm, x);
   }
 }
 
@@ -65,16 +75,11 @@ function biasGradient(network: Network, key: string, d: Buffer, features: number
   });
 }
 
-function batchnorm(network: Network, node: ProjectionNode, norm: Batchnorm, x: Buffer): Normalization {
-  const { k, program, store, variant } = network;
-  const { features, time } = node.type;
-  const { chunks, B } = variant.shape;
-  const vector = (name: string) => program.buffer(`${name} of ${node.id}`, padded(features) * 4);
-  const coefficients = {
-    scale: vector('scale'),
-    mean: vector('mean'),
-    inverse: vector('inverse'),
-  };
+/** Batchnorm's parameters, where its coefficients go, and the value that is read through them. */
+function batchnormParts(network: Network, node: ProjectionNode, norm: Batchnorm, x: Buffer) {
+  const { program, store } = network;
+  const vector = (name: string) => program.buffer(`${name} of ${node.id}`, padded(node.type.features) * 4);
+  const coefficients = { scale: vector('scale'), mean: vector('mean'), inverse: vector('inverse') };
   const own = {
     weight: store.parameter(norm.weight),
     bias: store.parameter(norm.bias),
@@ -85,16 +90,32 @@ function batchnorm(network: Network, node: ProjectionNode, norm: Batchnorm, x: B
   };
   const { mean, scale } = coefficients;
   const value = { array: null, raw: { array: x, affine: { mean, scale, bias: own.bias } } };
-  if (!variant.training) {
-    program.call(runningKernel(k, features), 1, { ...own, ...coefficients });
-    return { value, backward: () => {} };
-  }
+  return { vector, coefficients, own, value };
+}
+
+function withRunningStatistics(network: Network, node: ProjectionNode, norm: Batchnorm, x: Buffer): Normalization {
+  const { coefficients, own, value } = batchnormParts(network, node, norm, x);
+  network.program.constant(runningKernel(network.k, node.type.features), 1, { ...own, ...coefficients });
+  return { value, backward: () => {} };
+}
+
+function batchnorm(
+  network: Network,
+  node: ProjectionNode,
+  norm: Batchnorm,
+  x: Buffer,
+  product: Product,
+): Normalization {
+  const { k, program, store, variant } = network;
+  const { features, time } = node.type;
+  const { chunks, B } = variant.shape;
+  const { vector, coefficients, own, value } = batchnormParts(network, node, norm, x);
   const rows = { rows: network.rowCount(time), ...network.rows(time) };
   const lengths = network.lengthsFor(time);
   const parts = program.buffer(`statistics of ${node.id}`, 2 * arrayBytes(chunks, features));
   const counts = time ? network.stepCounts : network.sampleCounts;
   const items = chunks * panelsOf(features).count;
-  program.call(statisticsKernel(k, features), items, { x, parts, lengths, counts, ...rows });
+  program.call(productStatisticsKernel(k, features), items, { ...product, parts, lengths, counts });
   const total = (run: Run) => (time ? run.validSteps : B);
   // Of one row, the variance is 0 whatever it is divided by.
   const unbiased = (run: Run) => (norm.rowFactor * total(run)) / Math.max(1, norm.rowFactor * total(run) - 1);
@@ -109,11 +130,11 @@ function batchnorm(network: Network, node: ProjectionNode, norm: Batchnorm, x: B
   });
   return {
     value,
-    backward: (d) => {
-      const sums = program.buffer(`sums of d ${node.id}`, 2 * arrayBytes(chunks, features));
+    backward: (d, known) => {
+      const sums = known ?? program.buffer(`sums of d ${node.id}`, 2 * arrayBytes(chunks, features));
       const offset = vector('offset');
       const slope = vector('slope');
-      program.call(normSumsKernel(k, features), items, { ...coefficients, d, x, parts: sums, ...rows });
+      if (!known) program.call(normSumsKernel(k, features), items, { ...coefficients, d, x, parts: sums, ...rows });
       program.call(normGradientKernel(k, features), 1, {
         ...coefficients,
         parts: sums,

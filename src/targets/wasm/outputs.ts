@@ -2,7 +2,7 @@ import type { Batch } from '../../data/batch.ts';
 import { type Graph, nodeById } from '../../ir/graph.ts';
 import type { ForwardRequest, StepResult } from '../target.ts';
 import { readRows } from './layout.ts';
-import type { Pass } from './modelCode.ts';
+import type { FedProgram, Pass, Prediction } from './modelCode.ts';
 import type { Buffer } from './program.ts';
 import { rowAt, rowCount, rowsOf } from './shape.ts';
 
@@ -31,6 +31,11 @@ export function readOutputs(
   };
 }
 
+/** Class scores, [batch, classes]. */
+export function readScores(memory: Float32Array, graph: Graph, prediction: Prediction): Float32Array {
+  return rowsAt(memory, prediction, prediction.scores, nodeById(graph, graph.prediction).type);
+}
+
 /** The firing-rate regulariser, of the rates of a training step. */
 export function penalty(graph: Graph, { firingRates }: StepResult): number {
   const { regularizer } = graph.loss;
@@ -47,7 +52,7 @@ export function penalty(graph: Graph, { firingRates }: StepResult): number {
 /** A node's value, [batch, time, features] or [batch, features]. */
 function rowsAt(
   memory: Float32Array,
-  { program, shape }: Pass,
+  { program, shape }: FedProgram,
   buffer: Buffer,
   { features, time }: { readonly features: number; readonly time: boolean },
 ): Float32Array {

@@ -1,6 +1,6 @@
 import { UserError } from '../../diagnostics/diagnostic.ts';
 import type { Parameter } from '../../ir/graph.ts';
-import { matrixRows, padded, position } from './layout.ts';
+import { matrixRows, padded, readRows, writeRows } from './layout.ts';
 import type { Buffer } from './program.ts';
 
 /** How a parameter lies in memory: a matrix [out, in] transposed, in panels. */
@@ -55,24 +55,30 @@ export class ParameterVector {
   }
 
   read(memory: Float32Array, key: string, base = this.address): Float32Array {
-    const { parameter, offset } = this.entry(key);
+    const { parameter, offset, size } = this.entry(key);
+    const { shape } = parameter;
     const start = base / 4 + offset;
-    return Float32Array.from(placesOf(parameter.shape), (place) => memory[start + place]);
+    const own = memory.subarray(start, start + size);
+    if (shape.length < 2) return own.slice(0, shape[0] ?? 1);
+    const [outputs, inputs] = shape;
+    return transposed(readRows(own, arrayOf(outputs, inputs), inputs, same), inputs, outputs);
   }
 
   write(memory: Float32Array, key: string, values: Float32Array, base = this.address): void {
-    const { parameter, offset } = this.entry(key);
-    const places = placesOf(parameter.shape);
-    if (values.length !== places.length) {
+    const { parameter, offset, size } = this.entry(key);
+    const { shape } = parameter;
+    const count = shape.reduce((product, n) => product * n, 1);
+    if (values.length !== count) {
       throw new UserError(
         'SP602',
-        `the parameter "${key}" has ${values.length} values; this model needs ${places.length} values`,
+        `the parameter "${key}" has ${values.length} values; this model needs ${count} values`,
       );
     }
     const start = base / 4 + offset;
-    places.forEach((place, i) => {
-      memory[start + place] = values[i];
-    });
+    const own = memory.subarray(start, start + size);
+    if (shape.length < 2) return own.set(values);
+    const [outputs, inputs] = shape;
+    writeRows(own, arrayOf(outputs, inputs), transposed(values, outputs, inputs), same);
   }
 
   private entry(key: string): Entry {
@@ -87,12 +93,20 @@ function sizeInMemory(shape: readonly number[]): number {
   return shape.length === 1 ? padded(shape[0]) : 4;
 }
 
-/** Where each number of a row-major parameter lies. */
-function placesOf(shape: readonly number[]): Int32Array {
-  if (shape.length < 2) return Int32Array.from({ length: shape[0] ?? 1 }, (_, i) => i);
-  const [outputs, inputs] = shape;
-  const rows = matrixRows(inputs);
-  return Int32Array.from({ length: outputs * inputs }, (_, i) =>
-    position(rows, outputs, i % inputs, Math.floor(i / inputs)),
-  );
+/** A matrix [outputs, inputs] as it lies in memory: a row for each input. */
+const arrayOf = (outputs: number, inputs: number) => ({ rows: matrixRows(inputs), features: outputs });
+
+const same = (row: number): number => row;
+
+/** [rows, columns] to [columns, rows], both row-major, in blocks that stay in the cache. */
+function transposed(values: Float32Array, rows: number, columns: number): Float32Array {
+  const block = 16;
+  const result = new Float32Array(values.length);
+  for (let startRow = 0; startRow < rows; startRow += block) {
+    const endRow = Math.min(startRow + block, rows);
+    for (let column = 0; column < columns; column++) {
+      for (let row = startRow; row < endRow; row++) result[column * rows + row] = values[row * columns + column];
+    }
+  }
+  return result;
 }

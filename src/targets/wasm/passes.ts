@@ -1,6 +1,6 @@
 import type { Batch } from '../../data/batch.ts';
 import type { ForwardRequest, TrainRequest } from '../target.ts';
-import type { ModelCode, Pass, PassOptions } from './modelCode.ts';
+import type { FedProgram, ModelCode, Pass, PassOptions, Prediction } from './modelCode.ts';
 import type { Variant } from './network.ts';
 import { shapeOf } from './shape.ts';
 
@@ -10,7 +10,7 @@ const remembered = 16;
 /** The passes that batches asked for so far. */
 export class PassCache {
   private readonly code: ModelCode;
-  private readonly passes = new Map<string, Pass>();
+  private readonly programs = new Map<string, FedProgram>();
 
   constructor(code: ModelCode) {
     this.code = code;
@@ -27,19 +27,30 @@ export class PassCache {
   }
 
   evaluation(batch: Batch, request: ForwardRequest): Pass {
-    const variant = { ...variantOf(batch), training: false, drawsStates: false, drawsMasks: false };
-    return this.pass(variant, { ...wanted(request), weighted: false, update: false });
+    return this.pass(evaluationOf(batch), { ...wanted(request), weighted: false, update: false });
+  }
+
+  prediction(batch: Batch): Prediction {
+    const variant = evaluationOf(batch);
+    return this.remembered(JSON.stringify(variant), () => this.code.prediction(variant));
   }
 
   private pass(variant: Variant, options: PassOptions): Pass {
-    const key = JSON.stringify([variant, options]);
-    const known = this.passes.get(key);
-    if (known) return known;
-    const pass = this.code.pass(variant, options);
-    if (this.passes.size >= remembered) this.passes.clear();
-    this.passes.set(key, pass);
-    return pass;
+    return this.remembered(JSON.stringify([variant, options]), () => this.code.pass(variant, options));
   }
+
+  private remembered<P extends FedProgram>(key: string, make: () => P): P {
+    const known = this.programs.get(key);
+    if (known) return known as P;
+    const made = make();
+    if (this.programs.size >= remembered) this.programs.clear();
+    this.programs.set(key, made);
+    return made;
+  }
+}
+
+function evaluationOf(batch: Batch): Variant {
+  return { ...variantOf(batch), training: false, drawsStates: false, drawsMasks: false };
 }
 
 function variantOf(batch: Batch) {

@@ -34,6 +34,8 @@ export interface Call {
 /** Calls, in order, with the buffers they use. */
 export class ProgramBuilder {
   readonly calls: Call[] = [];
+  /** Calls before all others, if any: what they compute follows from parameters alone and is kept for the next batches. */
+  readonly constants: Call[] = [];
   /** Written by the host before the first call. */
   readonly inputs = new Set<Buffer>();
   /** Read by the host after the last call. */
@@ -42,6 +44,12 @@ export class ProgramBuilder {
   layer: string | undefined;
   /** Calls before this one are the forward pass. */
   firstBackward = Number.POSITIVE_INFINITY;
+  private readonly keepsConstants: boolean;
+
+  /** `keepsConstants`: parameters stay as they are between runs, so that what follows from them alone may, too. */
+  constructor(keepsConstants: boolean) {
+    this.keepsConstants = keepsConstants;
+  }
 
   buffer(name: string, bytes: number): Buffer {
     return { name, bytes, address: null, layer: this.layer };
@@ -59,14 +67,26 @@ export class ProgramBuilder {
   }
 
   call(kernel: Kernel, items: number, args: Readonly<Record<string, Argument>>): void {
-    for (const p of kernel.params) if (args[p] === undefined) throw new Error(`${kernel.func.name} lacks "${p}"`);
-    this.calls.push({ kernel, items, args });
+    this.calls.push(checked({ kernel, items, args }));
   }
+
+  /** A call that reads parameters and what other such calls gave, nothing else. */
+  constant(kernel: Kernel, items: number, args: Readonly<Record<string, Argument>>): void {
+    (this.keepsConstants ? this.constants : this.calls).push(checked({ kernel, items, args }));
+  }
+}
+
+function checked(call: Call): Call {
+  const missing = call.kernel.params.find((p) => call.args[p] === undefined);
+  if (missing !== undefined) throw new Error(`${call.kernel.func.name} lacks "${missing}"`);
+  return call;
 }
 
 /** Calls with every address known. */
 export interface Program {
   readonly calls: readonly (Call & { readonly barrier: boolean })[];
+  /** So many calls at the start need not run again as long as no parameter changes and no other program runs. */
+  readonly constants: number;
   readonly addressOf: (buffer: Buffer) => number;
   /** The end of what it uses. */
   readonly end: number;
@@ -90,14 +110,19 @@ const alignment = 128;
  * barriers: before a call that uses a buffer that a call since the last barrier used.
  */
 export function plan(builder: ProgramBuilder, start: number): Program {
-  const { calls, stageOf, stages } = cutIntoStages(builder.calls);
+  const constants = builder.constants.length;
+  const { calls, stageOf, stages } = cutIntoStages([...builder.constants, ...builder.calls]);
   const lifetimes = new Map<Buffer, { from: number; to: number }>();
   const use = (buffer: Buffer, stage: number) => {
     const known = lifetimes.get(buffer);
     lifetimes.set(buffer, { from: Math.min(known?.from ?? stage, stage), to: Math.max(known?.to ?? stage, stage) });
   };
   calls.forEach((call, i) => {
-    for (const buffer of buffersOf(call)) if (buffer.address === null) use(buffer, stageOf[i]);
+    for (const buffer of buffersOf(call).filter(({ address }) => address === null)) {
+      use(buffer, stageOf[i]);
+      // Not even what the host writes for the next batch may lie there.
+      if (i < constants) for (const end of [-1, stages]) use(buffer, end);
+    }
   });
   for (const buffer of builder.inputs) use(buffer, -1);
   for (const buffer of builder.outputs) if (buffer.address === null) use(buffer, stages);
@@ -114,6 +139,7 @@ export function plan(builder: ProgramBuilder, start: number): Program {
   const addresses = new Map(placed.map((p) => [p.buffer, p.address]));
   return {
     calls,
+    constants,
     addressOf: (buffer) => buffer.address ?? (addresses.get(buffer) as number),
     end: Math.max(start, ...placed.map((p) => p.address + p.buffer.bytes)),
     buffers: placed,

@@ -3,18 +3,18 @@ import { UserError } from '../../diagnostics/diagnostic.ts';
 import type { Graph } from '../../ir/graph.ts';
 import type { ForwardRequest, TrainRequest } from '../target.ts';
 import { addressable, gibibytes } from './machine.ts';
-import { partsOf, requestFor, sliceBatch, whyWhole } from './microBatches.ts';
-import type { ModelCode, Pass } from './modelCode.ts';
+import { sliceBatch, sliceRequest, whyWhole } from './microBatches.ts';
+import type { FedProgram, ModelCode, Pass, Prediction } from './modelCode.ts';
 import { PassCache } from './passes.ts';
 
 /** Some samples of a batch, with the pass that computes them. */
-export interface Part<R> {
+export interface Part<R, P = Pass> {
   readonly batch: Batch;
   readonly request: R;
-  readonly pass: Pass;
+  readonly pass: P;
 }
 
-type PassOf<R> = (batch: Batch, request: R, whole: boolean) => Pass;
+type PassOf<R, P> = (batch: Batch, request: R, whole: boolean) => P;
 
 /** Cuts batches into parts that fit into memory. */
 export class StepPlanner {
@@ -37,7 +37,8 @@ export class StepPlanner {
    * @throws UserError SP605 where it does not fit and its gradients are no such sum, or one sample alone does not fit.
    */
   training(batch: Batch, request: TrainRequest): Part<TrainRequest>[] {
-    const passOf: PassOf<TrainRequest> = (part, partRequest, whole) => this.passes.training(part, partRequest, whole);
+    const passOf: PassOf<TrainRequest, Pass> = (part, partRequest, whole) =>
+      this.passes.training(part, partRequest, whole);
     const parts = this.cut(batch, request, this.microBatches, passOf);
     const reason = whyWhole(this.graph);
     if (!parts || (parts.length > 1 && reason)) throw this.tooLarge(batch, request, passOf, reason);
@@ -47,19 +48,37 @@ export class StepPlanner {
 
   /** An evaluation, whose samples do not depend on one another. Throws UserError SP605 where one alone does not fit. */
   evaluation(batch: Batch, request: ForwardRequest): Part<ForwardRequest>[] {
-    const passOf: PassOf<ForwardRequest> = (part, partRequest) => this.passes.evaluation(part, partRequest);
+    return this.independent(batch, request, (part, partRequest) => this.passes.evaluation(part, partRequest));
+  }
+
+  /** The same for the scores alone. */
+  prediction(batch: Batch): Part<ForwardRequest, Prediction>[] {
+    return this.independent(batch, {}, (part) => this.passes.prediction(part));
+  }
+
+  private independent<P extends FedProgram>(
+    batch: Batch,
+    request: ForwardRequest,
+    passOf: PassOf<ForwardRequest, P>,
+  ): Part<ForwardRequest, P>[] {
     const parts = this.cut(batch, request, 1, passOf);
     if (!parts) throw this.tooLarge(batch, request, passOf, null);
     return parts;
   }
 
-  private cut<R extends ForwardRequest>(batch: Batch, request: R, fewest: number, passOf: PassOf<R>): Part<R>[] | null {
+  private cut<R extends ForwardRequest, P extends FedProgram>(
+    batch: Batch,
+    request: R,
+    fewest: number,
+    passOf: PassOf<R, P>,
+  ): Part<R, P>[] | null {
     for (let count = Math.min(fewest, batch.size); ; count = Math.min(2 * count, batch.size)) {
       const parts =
         count === 1
           ? [{ batch, request, pass: passOf(batch, request, true) }]
-          : partsOf(batch, count).map((part, i) => {
-              const partRequest = requestFor(this.graph, request, batch, i, count);
+          : equalParts(batch.size, count).map(([from, to]) => {
+              const part = sliceBatch(batch, from, to);
+              const partRequest = sliceRequest(this.graph, request, batch.size, from, to);
               return { batch: part, request: partRequest, pass: passOf(part, partRequest, false) };
             });
       if (parts.every(({ pass }) => pass.program.end <= this.limit)) return parts;
@@ -70,12 +89,11 @@ export class StepPlanner {
   private tooLarge<R extends ForwardRequest>(
     batch: Batch,
     request: R,
-    passOf: PassOf<R>,
+    passOf: PassOf<R, FedProgram>,
     reason: string | null,
   ): UserError {
     const bytes = (size: number) => passOf(sliceBatch(batch, 0, size), request, true).program.end;
-    const there =
-      this.limit === addressable ? 'WebAssembly can address 4 GiB' : `${gibibytes(this.limit)} of memory are free`;
+    const there = this.limit === addressable ? 'WebAssembly can address 4 GiB' : `there are ${gibibytes(this.limit)}`;
     const largest = largestThat((size) => bytes(size) <= this.limit, batch.size);
     const subject = largest === 0 ? 'one sample' : `a batch of ${batch.size} samples`;
     const needed = gibibytes(bytes(largest === 0 ? 1 : batch.size));
@@ -86,6 +104,12 @@ export class StepPlanner {
         : `it cannot be computed in parts because ${reason}; a batch of ${largest} fits (train.batch)`;
     return new UserError('SP605', `${needs}; ${remedy}`);
   }
+}
+
+/** From where to where (not included) parts of equal size go, up to one. */
+function equalParts(size: number, count: number): [number, number][] {
+  const border = (i: number) => Math.floor((i * size) / count);
+  return Array.from({ length: count }, (_, i) => [border(i), border(i + 1)]);
 }
 
 /** The largest number up to `end` for which something holds that holds up to some number; 0 where it never does. */

@@ -30,16 +30,14 @@ export class Threads {
     );
     await Promise.all(workers.map(ready));
     for (const worker of workers) worker.unref();
-    const threads = new Threads(workers, memory);
-    threads.words[control.threads / 4] = count;
-    return threads;
+    return new Threads(workers, memory);
   }
 
   get count(): number {
     return this.workers.length + 1;
   }
 
-  /** Wakes the helpers: they start on the program in memory. */
+  /** Wakes the helpers: they start on the program in memory, whose number of threads is `count`. */
   wake(): void {
     Atomics.add(this.words, control.started / 4, 1);
     Atomics.notify(this.words, control.started / 4);

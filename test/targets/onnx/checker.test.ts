@@ -2,8 +2,11 @@ import { spawnSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { exportOnnx } from '../../../src/targets/onnx/export.ts';
+import type { Call } from '../../../src/data/config.ts';
+import { fbank } from '../../../src/data/transforms/fbank.ts';
+import { type ExportOptions, exportOnnx } from '../../../src/targets/onnx/export.ts';
 import type { Segmentation } from '../../../src/targets/onnx/stream.ts';
+import { defaultParams } from '../../data/defaultParams.ts';
 import { randomCase } from './networks.ts';
 import { metadata, temporaryFolder } from './support.ts';
 
@@ -44,9 +47,13 @@ interface Report {
 }
 
 function check(network: Parameters<typeof randomCase>[0], fold: boolean, segmentation?: Segmentation): Report {
+  return checkWith(network, { fold, segmentation, metadata });
+}
+
+function checkWith(network: Parameters<typeof randomCase>[0], options: ExportOptions): Report {
   const { graph, parameters } = randomCase(network);
   const path = join(folder, 'model.onnx');
-  writeFileSync(path, exportOnnx(graph, parameters, { fold, segmentation, metadata }));
+  writeFileSync(path, exportOnnx(graph, parameters, options));
   const { stdout, stderr, status } = spawnSync(python, ['-c', script, path], { encoding: 'utf8' });
   expect(stderr).toBe('');
   expect(status).toBe(0);
@@ -107,4 +114,26 @@ describe.skipIf(!available)('the official checker accepts', () => {
       }
     },
   );
+
+  it.each<[string, Segmentation | undefined]>([
+    ['recordings', undefined],
+    ['a stream', { kind: 'silence', steps: 6, threshold: -5 }],
+  ])('sound, %s', (_, segmentation) => {
+    for (const over of segmentation ? ['past'] : ['past', 'utterance']) {
+      const preprocessing: Call[] = [
+        { type: 'fbank', params: { ...defaultParams(fbank), mels: 5, snip_edges: segmentation !== undefined } },
+        { type: 'normalize', params: { over, variance: true } },
+      ];
+      const network = { ...common, layers: [spiking], merge: null, head: 'softmax_sum' };
+      const options = { fold: true, input: 'waveform', record: true, segmentation } as const;
+      const report = checkWith(network, { ...options, metadata: { ...metadata, preprocessing } });
+      expect(report.domains).toEqual(['']);
+      expect(report.shapes).toMatchObject({
+        x: ['batch', 'samples'],
+        features: ['batch', 'time', 5],
+        'activity.h0': ['batch', 'time', 4],
+        scores: ['batch', 3],
+      });
+    }
+  });
 });

@@ -2,7 +2,8 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import type { Call } from '../../../src/data/config.ts';
 import { fbank } from '../../../src/data/transforms/fbank.ts';
-import { exportOnnx, metadataKeys } from '../../../src/targets/onnx/export.ts';
+import { exportOnnx } from '../../../src/targets/onnx/export.ts';
+import { metadataKeys } from '../../../src/targets/onnx/metadata.ts';
 import { dataTypes, decodeModel, toNumber, type ValueInfo } from '../../../src/targets/onnx/proto.ts';
 import type { Segmentation } from '../../../src/targets/onnx/stream.ts';
 import { defaultParams } from '../../data/defaultParams.ts';
@@ -58,7 +59,11 @@ function modelsOf(streams: boolean) {
     { type: 'fbank', params: { ...defaultParams(fbank), mels: 5 } },
     { type: 'normalize', params: { over: 'past', variance: true } },
   ];
-  const options = { fold: true, input: 'waveform', metadata: { ...metadata, preprocessing } } as const;
+  const options = {
+    fold: true,
+    input: 'waveform',
+    metadata: { ...metadata, preprocessing, classNames: ['yes', 'no', 'other'] },
+  } as const;
   const segmentation = streams ? ({ kind: 'reset' } as const) : undefined;
   return [...plain, decodeModel(exportOnnx(graph, parameters, { ...options, segmentation }))];
 }

@@ -1,10 +1,13 @@
+import { createHash } from 'node:crypto';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it, vi } from 'vitest';
 import { exportCommand } from '../../../src/cli/export.ts';
 import { compileSource } from '../../../src/compile.ts';
+import type { DataFacts } from '../../../src/data/pipeline.ts';
 import { UserError } from '../../../src/diagnostics/diagnostic.ts';
 import { initialParameters } from '../../../src/targets/draws.ts';
+import { openAny } from '../../../src/targets/onnx/open.ts';
 import { decodeModel } from '../../../src/targets/onnx/proto.ts';
 import { openOnnx } from '../../../src/targets/onnx/run.ts';
 import { openOnnxStream } from '../../../src/targets/onnx/runStream.ts';
@@ -109,5 +112,82 @@ describe('sparchc export', () => {
     expect(error).toBeInstanceOf(UserError);
     expect((error as UserError).message.replace(`${folder}/`, '')).toBe(message);
     expect((error as UserError).exitCode).toBe(2);
+  });
+});
+
+describe('sparchc export of a network that hears', () => {
+  const hearing = new RunFolder(join(folder, 'hearing'));
+  const classNames = Array.from({ length: 20 }, (_, i) => `digit ${i}`);
+  const heard = compileSource({
+    name: 'hearing.yaml',
+    text: `
+sparchc: 1
+name: hearing
+license: CC-BY-4.0
+data: { source: 'hd(folder="some/where/hd") |> invert |> fbank(mels=13)', validation: test }
+model: input |> LIF(8) |> LI(classes) |> softmax_sum
+`,
+  });
+
+  async function leaveRun(data?: DataFacts) {
+    await hearing.prepare(heard.resolvedYaml);
+    const weights = initialParameters(heard.graph, 1);
+    const info = { target: 'tfjs/cpu', specSha256: heard.specSha256, state: initialState(0.01), ...(data && { data }) };
+    await writeCheckpoint(hearing.best, heard.graph, { weights, optimizer: new Map(), info });
+  }
+
+  it('tells what the data was', async () => {
+    await leaveRun({ classNames, rate: 8000 });
+    await exportRun(hearing.path);
+    const { info, model } = await openAny(hearing.model);
+    expect(info).toMatchObject({
+      license: 'CC-BY-4.0',
+      classNames,
+      sampleRate: 8000,
+      stepSeconds: 0.01,
+      spec: heard.portableYaml,
+      input: 'features',
+    });
+    // Random changes of the recordings are for training alone.
+    expect(info.pipeline).toMatch(/^fbank\(mels=13, frame=0.025s, shift=0.01s, low=20Hz, .*snip_edges=true\)$/);
+    expect(info.spec).toContain('folder: hd\n');
+    expect(
+      createHash('sha256')
+        .update(info.spec as string)
+        .digest('hex'),
+    ).toBe(info.specSha256);
+    await model.dispose();
+  });
+
+  it('writes models that take sound beside the others', async () => {
+    await leaveRun({ classNames, rate: 8000 });
+    await exportRun(hearing.path, '--input', 'waveform');
+    await exportRun(
+      hearing.path,
+      '--input',
+      'waveform',
+      '--mode',
+      'step',
+      '--silence',
+      '5',
+      '--threshold',
+      '-4.5',
+      '--record',
+    );
+    const whole = await openAny(hearing.exported('sequence', 'waveform'));
+    expect(whole.info).toMatchObject({ mode: 'sequence', input: 'waveform', features: 13 });
+    const stream = await openOnnxStream(hearing.exported('step', 'waveform'));
+    expect(stream.info.segmentation).toEqual({ kind: 'silence', steps: 5, threshold: -4.5 });
+    const { features, activity, steps } = await stream.feed(new Float32Array(800).fill(0.1));
+    expect(steps).toBe(8);
+    expect(features?.length).toBe(8 * 13);
+    expect(activity.get(stream.info.layers[0].layer)?.length).toBe(8 * 8);
+    await Promise.all([whole.model.dispose(), stream.dispose()]);
+  });
+
+  it('needs to know the sampling rate', async () => {
+    await leaveRun();
+    const error = await exportRun(hearing.path, '--input', 'waveform').catch((e: unknown) => e);
+    expect(error).toMatchObject({ exitCode: 2, message: expect.stringContaining('put resample(16kHz) before fbank') });
   });
 });

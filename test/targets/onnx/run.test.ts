@@ -1,10 +1,13 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { InferenceSession } from 'onnxruntime-node';
 import { beforeAll, describe, expect, it } from 'vitest';
 import type { Batch } from '../../../src/data/batch.ts';
 import { UserError } from '../../../src/diagnostics/diagnostic.ts';
-import { exportOnnx, metadataKeys } from '../../../src/targets/onnx/export.ts';
-import { decodeModel, encodeModel, type Model } from '../../../src/targets/onnx/proto.ts';
+import { Stream } from '../../../src/random/stream.ts';
+import { exportOnnx } from '../../../src/targets/onnx/export.ts';
+import { metadataKeys } from '../../../src/targets/onnx/metadata.ts';
+import { decodeModel, encodeModel, floatTensor, type Model, valueInfo } from '../../../src/targets/onnx/proto.ts';
 import { type OnnxModel, openOnnx } from '../../../src/targets/onnx/run.ts';
 import { expectClose } from '../../golden/golden.ts';
 import { randomCase } from './networks.ts';
@@ -43,6 +46,7 @@ describe('a loaded model', () => {
       mode: 'sequence',
       segmentation: null,
       input: 'features',
+      classNames: ['0', '1', '2'],
       features: 5,
       classes: 3,
       layers: [
@@ -171,6 +175,84 @@ describe('what is wrong with a file is said in a sentence', () => {
       state.rawData = state.rawData.subarray(0, 10);
     });
     expect(await messageOf('default.onnx', truncatedDefault)).toMatch(/^SP622/);
+  });
+
+  it('an image classifier', async () => {
+    const tensor = (name: string, dims: number[]) => {
+      const values = new Float32Array(dims.reduce((a, b) => a * b, 1)).fill(0.1);
+      return floatTensor(name, dims, values);
+    };
+    const node = (opType: string, input: string[], output: string) => ({
+      name: output,
+      opType,
+      input,
+      output: [output],
+      attribute: [],
+    });
+    const classifier = encodeModel({
+      irVersion: 8,
+      producerName: 'pytorch',
+      producerVersion: '2.1',
+      docString: '',
+      opsetImport: [{ domain: '', version: 17 }],
+      metadataProps: [],
+      graph: {
+        name: 'main',
+        node: [
+          node('Conv', ['image', 'w'], 'maps'),
+          node('Relu', ['maps'], 'positive'),
+          node('GlobalAveragePool', ['positive'], 'pooled'),
+          node('Flatten', ['pooled'], 'flat'),
+          node('MatMul', ['flat', 'v'], 'logits'),
+        ],
+        initializer: [tensor('w', [4, 3, 3, 3]), tensor('v', [4, 10])],
+        input: [valueInfo('image', 'float32', ['n', 3, 32, 32])],
+        output: [valueInfo('logits', 'float32', ['n', 10])],
+      },
+    });
+    await InferenceSession.create(classifier);
+    expect(await messageOf('classifier.onnx', classifier)).toMatchInlineSnapshot(
+      `"SP623 1: "/classifier.onnx" was not exported by sparchc, or is incomplete; give a model that "sparchc export RUN" wrote"`,
+    );
+  });
+
+  it('metadata that makes no sense', async () => {
+    const damaged: [string, string][] = [
+      [metadataKeys.classes, '-3'],
+      [metadataKeys.classNames, '["one"]'],
+      [metadataKeys.sampleRate, '[]'],
+      [metadataKeys.preprocessing, '{"type": 3}'],
+      [metadataKeys.layers, '7'],
+      [metadataKeys.mode, 'sideways'],
+      [metadataKeys.input, 'waveform'],
+      [metadataKeys.segmentation, '{"kind": "silence", "steps": 1e99}'],
+    ];
+    for (const [key, value] of damaged) {
+      const wrong = changed((m) => {
+        m.metadataProps = [...m.metadataProps.filter((p) => p.key !== key), { key, value }];
+      });
+      expect(await messageOf('metadata.onnx', wrong), key).toMatch(/^SP622 1:/);
+    }
+  });
+
+  it('or it runs, whatever bytes are changed', async () => {
+    const draws = new Stream(1, 'bytes');
+    const file = join(folder, 'changed.onnx');
+    let refused = 0;
+    for (let k = 0; k < 60; k++) {
+      const wrong = bytes.slice();
+      for (let n = 0; n < 3; n++) wrong[draws.integer(wrong.length)] = draws.integer(256);
+      writeFileSync(file, wrong);
+      try {
+        const opened = await openOnnx(file, { threads: 1 });
+        await opened.evaluate(batch);
+        await opened.dispose();
+      } catch (error) {
+        expect(error).toBeInstanceOf(UserError);
+        refused++;
+      }
+    }
+    expect(refused).toBeGreaterThan(10);
   });
 
   it('a file cut off anywhere', async () => {

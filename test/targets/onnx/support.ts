@@ -18,7 +18,7 @@ export const metadata: ExportOptions['metadata'] = {
   spec: 'sparchc: 1\n',
   specSha256: 'ab'.repeat(32),
   license: 'CC0-1.0',
-  classNames: ['yes', 'no', 'other'],
+  classNames: null,
   sampleRate: 16_000,
   assumeRate: true,
   stepSeconds: 0.05,

@@ -107,7 +107,7 @@ describe('a step that does not fit into memory', () => {
       const model = await compiled(graph, totalOf(graph, 20));
       await expect(model.trainStep(batch, everything)).rejects.toThrow(
         new RegExp(
-          `a batch of ${size} samples of ${steps} time steps needs .* of memory are free; .*${why}; a batch of \\d+ fits`,
+          `a batch of ${size} samples of ${steps} time steps needs .* and there are .*; .*${why}; a batch of \\d+ fits`,
         ),
       );
       const error: Error = await model.trainStep(batch, everything).then(
@@ -121,6 +121,12 @@ describe('a step that does not fit into memory', () => {
       model.dispose();
     },
   );
+
+  it('is refused before it begins where the parameters alone do not fit', async () => {
+    await expect(compiled(network('none'), 600_000)).rejects.toThrow(
+      /the parameters with their gradients and moments need .*; make the network smaller/,
+    );
+  });
 
   it('is refused where one sample is too large', async () => {
     const graph = network('none');

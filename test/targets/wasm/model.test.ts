@@ -165,3 +165,46 @@ it('never keeps the process alive, disposed of or not', () => {
   });
   expect({ status, signal, stdout, stderr }).toEqual({ status: 0, signal: null, stdout: 'done\n', stderr: '' });
 });
+
+it('predicts the scores that it evaluates, to the last bit, whatever ran before and for any number of threads', async () => {
+  const models = await Promise.all([1, 2].map((threads) => wasmTarget({ threads }).compile(network(), options)));
+  const [other] = models;
+  const shapes = [
+    [1, 12],
+    [5, 12],
+    [1, 7],
+  ] as const;
+  for (const model of models) {
+    for (const [i, [size, steps]] of shapes.entries()) {
+      const batch = eventBatch(i, size, steps);
+      const { scores } = await other.evaluate(batch);
+      expect(await model.predict(batch)).toEqual(scores);
+      expect(await model.predict(eventBatch(i, size, steps))).toEqual(scores);
+    }
+  }
+  for (const model of models) model.dispose();
+});
+
+it('evaluates and predicts with the weights at hand after training and loading', async () => {
+  const graph = network();
+  const model = await wasmTarget({ threads: 1 }).compile(graph, options);
+  const batch = eventBatch(3, 1);
+  const expectCurrent = async () => {
+    const fresh = await wasmTarget({ threads: 1 }).compile(graph, options);
+    fresh.load(await model.parameters());
+    const expected = await fresh.evaluate(batch);
+    // The program that ran last before the weights changed is the first one after it.
+    for (let twice = 0; twice < 2; twice++) expect(await model.evaluate(batch)).toEqual(expected);
+    for (let twice = 0; twice < 2; twice++) expect(await model.predict(batch)).toEqual(expected.scores);
+    expect(await model.evaluate(batch)).toEqual(expected);
+    fresh.dispose();
+    return expected.scores;
+  };
+  const untrained = await model.parameters();
+  const before = await expectCurrent();
+  await model.trainStep(eventBatch(4), { ...request, epoch: 0, learningRate: 0.5 });
+  expect(await expectCurrent()).not.toEqual(before);
+  model.load(untrained);
+  expect(await expectCurrent()).toEqual(before);
+  model.dispose();
+});

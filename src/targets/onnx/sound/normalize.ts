@@ -50,12 +50,17 @@ export function emitNormalize(
   const scope = new Scope(builder);
   emitEquations(scope, step.prelude);
   const zeros = step.states.map(() => builder.scalar(0));
+  const { reset } = time;
+  const fresh = (state: Value) =>
+    reset ? builder.op('Where', [reset, builder.scalar(0), state], `${state}.rows`) : state;
   const { output, finalStates } = emitSequence(scope, {
     step,
     features,
     inputs: [values],
-    initialStates,
+    initialStates: initialStates.map(fresh),
     valid: time.valid,
+    alone: time.alone,
+    oneStep: time.oneStep,
     restart: time.restart === null ? null : { mask: time.restart, states: zeros },
   });
   return { values: output, finalStates };

@@ -297,6 +297,10 @@ export function lane(a: Expr, index: number): Expr {
   return { type: 'f32', code: [...a.code, ...simd(31), index], text: `${a.text}.${index}` };
 }
 
+export function laneI32(a: Expr, index: number): Expr {
+  return { type: 'i32', code: [...a.code, ...simd(27), index], text: `${a.text}.${index}` };
+}
+
 /** Lanes of a (0 to 3) and b (4 to 7) in the order given. */
 export function shuffle(a: Expr, b: Expr, lanes: readonly [number, number, number, number]): Expr {
   const bytes = lanes.flatMap((l) => [4 * l, 4 * l + 1, 4 * l + 2, 4 * l + 3]);

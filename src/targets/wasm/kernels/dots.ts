@@ -5,6 +5,7 @@ import {
   choose,
   type Expr,
   eq,
+  f32,
   ge,
   i32,
   type Local,
@@ -15,6 +16,7 @@ import {
   lt,
   minU,
   mul,
+  mulF,
   shrU,
   shuffle,
   splat,
@@ -29,6 +31,7 @@ import { call, type Func } from '../assembler/func.ts';
 import { matrixRows, padded, panelBytes, panelsOf } from '../layout.ts';
 import { spanBytes, spanWords } from './events.ts';
 import { eachStep, inTurns, type Kernel, type Kernels, onPanel, panelStart, rowParams } from './kernel.ts';
+import { maskWord, scaleOf } from './masks.ts';
 
 /**
  * Products with transposed weights: x[row, input] = d[row] . weights[input], the cotangents of a product's inputs. Where
@@ -45,10 +48,12 @@ const tile = 16;
 /** Room for the partial sums of a tile. */
 export const scratchBytes = (inputs: number): number => tile * padded(inputs) * 16;
 
-/** For `n` rows that follow each other; their lists do, too. */
-export function gatedDots(k: Kernels, inputs: number, outputs: number): Func {
-  return k.helper(`gatedDots_${inputs}_${outputs}`, [...rowArgs, 'spans', 'spanRow', 'scratch'], (f) => {
-    const [n, weights, d, dRows, dRow, x, xRows, xRow, accumulate, spans, spanRow, scratch] = f.parameters;
+/** For `n` rows that follow each other; their lists do, too. The results are multiplied by a dropout mask where `p` is given. */
+export function gatedDots(k: Kernels, inputs: number, outputs: number, p: number | null): Func {
+  const name = `gatedDots${p === null ? '' : `Masked_${p}`}_${inputs}_${outputs}`;
+  const params = [...rowArgs, 'spans', 'spanRow', 'scratch', ...(p === null ? [] : ['mask'])];
+  return k.helper(name, params, (f) => {
+    const [n, weights, d, dRows, dRow, x, xRows, xRow, accumulate, spans, spanRow, scratch, mask] = f.parameters;
     f.while(n, () => {
       const rows = f.let('rows', minU(n, f.let('tile', tile)));
       const firstSpan = f.let('firstSpan', add(spans, mul(spanRow, spanBytes)));
@@ -75,7 +80,13 @@ export function gatedDots(k: Kernels, inputs: number, outputs: number): Func {
           const place = f.let('place', elementOf(inputs, x, xRows, row, input));
           const partial = f.let('partial', loadV(at));
           const halves = f.let('halves', v.add(partial, shuffle(partial, partial, [2, 3, 0, 1])));
-          f.do(storeF32(place, addF(loadF32(place), addF(lane(halves, 0), lane(halves, 1)))));
+          const dot = f.let('dot', addF(lane(halves, 0), lane(halves, 1)));
+          if (p !== null) {
+            const word = loadI32(maskWord(mask, shrU(input, 5), xRows, row));
+            const kept = and(shrU(word, and(input, 31)), 1);
+            f.set(dot, mulF(dot, choose(kept, f32(scaleOf(p)), f32(0))));
+          }
+          f.do(storeF32(place, addF(loadF32(place), dot)));
           f.set(at, add(at, 16));
         });
         f.set(span, add(span, spanBytes));
@@ -234,14 +245,26 @@ export function inputGradientKernel(k: Kernels, inputs: number, outputs: number)
   });
 }
 
-/** The same where gates are listed. */
-export function gatedInputGradientKernel(k: Kernels, inputs: number, outputs: number): Kernel {
-  const rows = gatedDots(k, inputs, outputs);
-  const params = ['weights', 'd', 'dRows', 'x', 'xRows', 'accumulate', 'spans', 'scratch', ...rowParams] as const;
-  return k.kernel(`gatedInputGradient_${inputs}_${outputs}`, params, (f, item, a) => {
+/** The same where gates are listed, and times a dropout mask where `p` is given. */
+export function gatedInputGradientKernel(k: Kernels, inputs: number, outputs: number, p: number | null): Kernel {
+  const rows = gatedDots(k, inputs, outputs, p);
+  const params = [
+    'weights',
+    'd',
+    'dRows',
+    'x',
+    'xRows',
+    'accumulate',
+    'spans',
+    'scratch',
+    'mask',
+    ...rowParams,
+  ] as const;
+  const name = `gatedInputGradient${p === null ? '' : `Masked_${p}`}_${inputs}_${outputs}`;
+  return k.kernel(name, params, (f, item, a) => {
     const scratch = f.let('own', add(a.scratch, mul(item, scratchBytes(inputs))));
     eachStep(f, a, item, (row, _, samples) => {
-      const lists = [a.spans, row, scratch];
+      const lists = [a.spans, row, scratch, ...(p === null ? [] : [a.mask])];
       f.do(call(rows, [samples, a.weights, a.d, a.dRows, row, a.x, a.xRows, row, a.accumulate, ...lists]));
     });
   });

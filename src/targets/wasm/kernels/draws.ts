@@ -1,8 +1,6 @@
-import type { DropoutNode } from '../../../ir/graph.ts';
 import type { Initializer } from '../../../ir/initializer.ts';
 import {
   add,
-  divU,
   type Expr,
   i32,
   ishl,
@@ -13,15 +11,13 @@ import {
   mul,
   shrU,
   shuffle,
-  splat,
   splatF64,
   splatI32,
   storeV,
   v,
 } from '../assembler/expr.ts';
 import type { Func } from '../assembler/func.ts';
-import { panelBytes, panelsOf } from '../layout.ts';
-import { eachRow, eachSample, eachVector, type Kernel, type Kernels, rowParams } from './kernel.ts';
+import { eachSample, eachVector, type Kernel, type Kernels, rowParams } from './kernel.ts';
 import { existing } from './norm.ts';
 
 /**
@@ -34,7 +30,7 @@ const rotations = [
 ] as const;
 
 /** Both words of four counters (their high words are 0), as integers. */
-function threefry(f: Func, key: readonly [Local, Local], counters: Expr): readonly [Local, Local] {
+export function threefry(f: Func, key: readonly [Local, Local], counters: Expr): readonly [Local, Local] {
   const [k0, k1] = key;
   const k2 = f.let('k2', v.xor(v.xor(k0, k1), splatI32(0x1bd11bda)));
   const keys = [k0, k1, k2];
@@ -51,7 +47,7 @@ function threefry(f: Func, key: readonly [Local, Local], counters: Expr): readon
   return [a, b];
 }
 
-function keyOf(f: Func, keys: Expr, sample: Expr): readonly [Local, Local] {
+export function keyOf(f: Func, keys: Expr, sample: Expr): readonly [Local, Local] {
   const at = f.let('keyAt', add(keys, mul(sample, 8)));
   return [f.let('k0', loadSplat(at)), f.let('k1', loadSplat(at, 4))];
 }
@@ -86,53 +82,4 @@ export function uniformKernel(
 function scaled(words: Expr, low: number, high: number): Expr {
   const unit = v.f64mul(v.lowToF64(words), splatF64(2 ** -24));
   return v.demote(v.f64add(splatF64(low), v.f64mul(splatF64(high - low), unit)));
-}
-
-/** Whether masks of a layer can be drawn here: rows must start on a counter. */
-export const drawsMask = ({ type }: DropoutNode): boolean => type.features % 4 === 0;
-
-/** A dropout mask, 0 or 1 / (1 - p); a counter gives four of its numbers. */
-export function maskKernel(k: Kernels, features: number, p: number): Kernel {
-  const params = ['keys', 'mask', 'rows', ...rowParams] as const;
-  const dropped = splatI32(Math.round(p * 65536));
-  const kept = splat(1 / (1 - p));
-  const { full, tail } = panelsOf(features);
-  return k.kernel(`mask_${features}_${p}`, params, (f, item, a) => {
-    eachRow(f, a, item, (row, b, t) => {
-      const key = keyOf(f, a.keys, b);
-      const counter = f.let('counter', divU(mul(t, features), 4));
-      const at = f.local('i32', 'at');
-      const panel = (width: number) => {
-        for (let start = 0; start < width; start += 16) {
-          const counters = v.iadd(v.splatInt(add(counter, start / 4)), lanesI32(0, 1, 2, 3));
-          const vectors = maskVectors(f, threefry(f, key, counters), dropped, kept);
-          vectors.slice(0, (width - start) / 4).forEach((x, i) => void f.do(storeV(at, x, 4 * start + 16 * i)));
-        }
-      };
-      if (full > 0) {
-        const n = f.let('n', 0);
-        f.set(at, add(a.mask, mul(row, panelBytes)));
-        f.for(n, 0, f.let('full', full), 1, () => {
-          panel(32);
-          f.set(at, add(at, mul(a.rows, panelBytes)));
-          f.set(counter, add(counter, 8));
-        });
-      }
-      if (tail > 0) {
-        f.set(at, add(a.mask, add(mul(a.rows, full * panelBytes), mul(row, tail * 4))));
-        panel(tail);
-      }
-    });
-  });
-}
-
-/** Four vectors of a mask: of each counter the low and high halves of both words, in this order. */
-function maskVectors(f: Func, [first, second]: readonly [Local, Local], dropped: Expr, kept: Expr): Expr[] {
-  const keep = (half: Expr) => f.let('keep', v.and(v.igeS(half, dropped), kept));
-  const low = (word: Local) => keep(v.and(word, splatI32(0xffff)));
-  const high = (word: Local) => keep(ishrU(word, 16));
-  const [a, b, c, d] = [low(first), high(first), low(second), high(second)];
-  const ab = [f.let('ab', shuffle(a, b, [0, 4, 1, 5])), f.let('ab', shuffle(a, b, [2, 6, 3, 7]))];
-  const cd = [f.let('cd', shuffle(c, d, [0, 4, 1, 5])), f.let('cd', shuffle(c, d, [2, 6, 3, 7]))];
-  return ab.flatMap((x, i) => [shuffle(x, cd[i], [0, 1, 4, 5]), shuffle(x, cd[i], [2, 3, 6, 7])]);
 }

@@ -7,6 +7,8 @@ import {
   ctz,
   type Expr,
   eq,
+  f32,
+  gt,
   type I32,
   i32,
   type Local,
@@ -16,6 +18,7 @@ import {
   lt,
   mul,
   mulF,
+  ne,
   or,
   shl,
   splat,
@@ -28,50 +31,54 @@ import {
   zeroFill,
 } from '../assembler/expr.ts';
 import { call, type Func } from '../assembler/func.ts';
-import { padded, panelBytes, panelsOf } from '../layout.ts';
+import { padded, panelBytes, panelsOf, panelWidth } from '../layout.ts';
 import { chunkRow, eachRow, type Kernel, type Kernels, rowParams } from './kernel.ts';
+import { maskWord, scaleOf } from './masks.ts';
 
 /**
  * Operands of which most numbers are zero. A row is a list of events, its numbers that are not zero: 8 bytes each, feature
- * and value. `spans` says where a row's list lies: 16 bytes a row, the addresses of its first event and of its end, and
- * the value that all its events share, or 0 where they differ: then they are multiplied one by one.
+ * and value. `spans` says where a row's list lies: 16 bytes a row, the addresses of its first event and of its end; those
+ * before `mixed` have the same value, `shared`, and need not be multiplied one by one.
  */
 export const eventBytes = 8;
 export const spanBytes = 16;
-export const spanWords = { start: 0, end: 4, shared: 8 } as const;
+export const spanWords = { start: 0, end: 4, shared: 8, mixed: 12 } as const;
 
 /**
- * Lists the non-zero numbers of a row from address `out` on; gives the end of the list. Where `masked`, the numbers are
- * products with those of an array `distance` bytes further.
+ * Lists the non-zero numbers of a row from address `out` on, times a dropout mask where `p` is given; gives the end of the
+ * list.
  */
-function listRow(k: Kernels, features: number, masked = false): Func {
+function listRow(k: Kernels, features: number, p: number | null): Func {
   const { full, tail } = panelsOf(features);
-  const params = ['source', 'rows', 'row', 'out', 'span', ...(masked ? ['distance'] : [])];
+  const params = ['source', 'rows', 'row', 'out', 'span', ...(p === null ? [] : ['mask'])];
   const write = (f: Func) => {
-    const [source, rows, row, out, span, distance] = f.parameters;
+    const [source, rows, row, out, span, mask] = f.parameters;
     const begin = f.let('begin', out);
     const differ = f.let('differ', 0);
+    const word = p === null ? null : f.let('word', maskWord(mask, i32(0), rows, row));
     f.do(storeI32(span, out, spanWords.start));
     const panel = (address: Local, feature: Local, vectors: number) => {
-      const bits = f.let('bits', nonZeros(address, vectors, masked ? distance : null));
+      const bits = f.let('bits', nonZeros(address, vectors));
+      if (word) f.set(bits, and(bits, loadI32(word)));
       f.while(bits, () => {
         const k = f.let('k', ctz(bits));
         const at = f.let('at', add(address, mul(k, 4)));
-        const value = masked ? bitsOf(mulF(loadF32(at), loadF32(add(at, distance)))) : loadI32(at);
+        const value = p === null ? loadI32(at) : bitsOf(mulF(loadF32(at), f32(scaleOf(p))));
         f.do(storeI32(out, add(feature, k)));
         f.do(storeI32(out, f.let('value', value), 4));
         f.set(differ, or(differ, xor(loadI32(out, 4), loadI32(begin, 4))));
         f.set(out, add(out, eventBytes));
         f.set(bits, and(bits, sub(bits, 1)));
       });
+      if (word) f.set(word, add(word, mul(rows, 4)));
     };
     const feature = f.let('feature', 0);
     if (full > 0) {
       const address = f.let('address', add(source, mul(row, panelBytes)));
-      f.while(lt(feature, full * 32), () => {
+      f.while(lt(feature, full * panelWidth), () => {
         panel(address, feature, 8);
         f.set(address, add(address, mul(rows, panelBytes)));
-        f.set(feature, add(feature, 32));
+        f.set(feature, add(feature, panelWidth));
       });
     }
     if (tail > 0) {
@@ -79,18 +86,20 @@ function listRow(k: Kernels, features: number, masked = false): Func {
       panel(address, feature, tail / 4);
     }
     f.do(storeI32(span, out, spanWords.end));
-    f.do(storeI32(span, choose(or(differ, eq(out, begin)), i32(0), loadI32(begin, 4)), spanWords.shared));
+    f.do(storeI32(span, choose(eq(out, begin), i32(0), loadI32(begin, 4)), spanWords.shared));
+    f.do(storeI32(span, choose(differ, begin, out), spanWords.mixed));
     f.return(out);
   };
-  return k.helper(`list${masked ? 'Masked' : ''}_${features}`, params, write, 'i32');
+  return k.helper(`list${p === null ? '' : `Masked_${p}`}_${features}`, params, write, 'i32');
 }
 
 /** One bit for each number of a panel's row that is not zero. */
-function nonZeros(address: Expr, vectors: number, distance: Expr | null): Expr {
-  const masks = Array.from({ length: vectors }, (_, i) => {
-    const x = loadV(address, 16 * i);
-    return v.ne(distance ? v.mul(x, loadV(add(address, distance), 16 * i)) : x, splat(0));
-  });
+function nonZeros(address: Expr, vectors: number): Expr {
+  return maskBits(Array.from({ length: vectors }, (_, i) => v.ne(loadV(address, 16 * i), splat(0))));
+}
+
+/** One bit for each lane of up to 8 vectors whose lanes are all 0 or all 1. */
+export function maskBits(masks: readonly Expr[]): Expr {
   const pairs = inTwos(masks).map(([a, b = splat(0)]) => v.narrow32(a, b));
   const fours = inTwos(pairs).map(([a, b = splat(0)]) => v.bitmask8(v.narrow16(a, b)));
   return fours.map((bits, i) => (i === 0 ? bits : shl(bits, 16 * i))).reduce((a, b) => or(a, b));
@@ -100,18 +109,17 @@ const inTwos = <T>(items: readonly T[]): T[][] =>
   Array.from({ length: Math.ceil(items.length / 2) }, (_, i) => items.slice(2 * i, 2 * i + 2));
 
 export const listRowCall = (k: Kernels, features: number, args: readonly I32[]): Expr =>
-  call(listRow(k, features), args);
+  call(listRow(k, features, null), args);
 
-/** Lists all rows of an array; each chunk of samples has its own stretch of `events`. */
-export function listKernel(k: Kernels, features: number, masked: boolean): Kernel {
-  const list = listRow(k, features, masked);
+/** Lists all rows of an array, times a dropout mask where `p` is given; each chunk has its own stretch of `events`. */
+export function listKernel(k: Kernels, features: number, p: number | null): Kernel {
+  const list = listRow(k, features, p);
   const params = ['source', 'mask', 'rows', 'events', 'spans', ...rowParams] as const;
-  return k.kernel(`lists${masked ? 'Masked' : ''}_${features}`, params, (f, item, a) => {
-    const distance = f.let('distance', sub(a.mask, a.source));
+  return k.kernel(`lists${p === null ? '' : `Masked_${p}`}_${features}`, params, (f, item, a) => {
     const out = f.let('out', add(a.events, mul(item, mul(mul(a.group, a.T), padded(features) * eventBytes))));
     eachRow(f, a, item, (row) => {
       const span = add(a.spans, mul(row, spanBytes));
-      f.set(out, call(list, [a.source, a.rows, row, out, span, ...(masked ? [distance] : [])]));
+      f.set(out, call(list, [a.source, a.rows, row, out, span, ...(p === null ? [] : [a.mask])]));
     });
   });
 }
@@ -146,50 +154,59 @@ export function listSumsKernel(k: Kernels, features: number): Kernel {
   });
 }
 
+/** Words of `starts` per chunk: where the events of each feature start, in two parts, the end, and the shared value. */
+export const startsWords = (inputs: number): number => 2 * inputs + 2;
+
 /**
- * Sorts the events of a chunk by feature: `starts` has, for each chunk, the addresses where the events of each feature
- * start, and `sorted` the events themselves, row and value.
+ * Sorts the events of a chunk by feature; of each feature those first whose value is that of the chunk's last event, and
+ * need not be multiplied one by one. `sorted` has the events: row and value.
  */
 export function sortKernel(k: Kernels, inputs: number): Kernel {
   const params = ['events', 'spans', 'sorted', 'starts', ...rowParams] as const;
   return k.kernel(`sort_${inputs}`, params, (f, item, a) => {
-    const starts = f.let('begin', add(a.starts, mul(item, (inputs + 1) * 4)));
-    f.do(zeroFill(starts, i32((inputs + 1) * 4)));
+    const words = startsWords(inputs);
+    const starts = f.let('begin', add(a.starts, mul(item, words * 4)));
+    f.do(zeroFill(starts, i32(words * 4)));
+    const shared = f.let('shared', 0);
+    eachRow(f, a, item, (row) => {
+      const span = f.let('span', add(a.spans, mul(row, spanBytes)));
+      const end = f.let('end', loadI32(span, spanWords.end));
+      f.if(gt(end, loadI32(span, spanWords.start)), () => f.set(shared, loadI32(sub(end, 4))));
+    });
     const place = f.local('i32', 'place');
     const eachOfChunk = (visit: (event: Local, row: Local) => void) =>
       eachRow(f, a, item, (row) => {
         const span = f.let('span', add(a.spans, mul(row, spanBytes)));
-        eachEvent(f, span, (event) => visit(event, row));
+        eachEvent(f, span, (event) => {
+          f.set(place, sum(starts, mul(loadI32(event), 8), mul(ne(loadI32(event, 4), shared), 4)));
+          visit(event, row);
+        });
       });
-    eachOfChunk((event) => {
-      f.set(place, add(starts, mul(loadI32(event), 4)));
-      f.do(storeI32(place, add(loadI32(place), 1)));
-    });
+    eachOfChunk(() => f.do(storeI32(place, add(loadI32(place), 1))));
     // The sorted events of a chunk lie where its unsorted ones do in their array.
     const firstSpan = add(a.spans, mul(chunkRow(a, item, i32(0)), spanBytes));
     const begin = f.let('begin', add(a.sorted, sub(loadI32(firstSpan), a.events)));
     const next = f.let('next', begin);
     const i = f.local('i32', 'i');
-    f.for(i, 0, i32(inputs), 1, () => {
+    f.for(i, 0, i32(2 * inputs), 1, () => {
       f.set(place, add(starts, mul(i, 4)));
       const count = f.let('count', loadI32(place));
       f.do(storeI32(place, next));
       f.set(next, add(next, mul(count, eventBytes)));
     });
-    f.do(storeI32(add(starts, inputs * 4), next));
     eachOfChunk((event, row) => {
-      f.set(place, add(starts, mul(loadI32(event), 4)));
       const to = f.let('to', loadI32(place));
       f.do(storeI32(to, row));
       f.do(storeI32(to, loadI32(event, 4), 4));
       f.do(storeI32(place, add(to, eventBytes)));
     });
     // Every start has moved to the next one: shift them back.
-    f.set(i, inputs);
+    f.set(i, 2 * inputs);
     f.while(i, () => {
       f.do(storeI32(add(starts, mul(i, 4)), loadI32(add(starts, mul(sub(i, 1), 4)))));
       f.set(i, sub(i, 1));
     });
     f.do(storeI32(starts, begin));
+    f.do(storeI32(starts, shared, (2 * inputs + 1) * 4));
   });
 }

@@ -22,8 +22,10 @@ import {
   onPanel,
   panelAndChunk,
   panelStart,
+  type RowArgs,
   rowParams,
 } from './kernel.ts';
+import { statisticsParams, writeStatistics } from './norm.ts';
 
 /** y = sum over the events of a row of value * weights[feature], for one panel of `n` rows that follow each other. */
 export function gather(k: Kernels, outputs: number): Func {
@@ -50,7 +52,7 @@ export function gather(k: Kernels, outputs: number): Func {
 function gatherRow(f: Func, span: Local, vectors: number, addressOf: (feature: Expr) => Expr): Local[] {
   const totals = Array.from({ length: vectors }, (_, i) => f.local('v128', `y${i}`));
   const event = f.let('event', loadI32(span, spanWords.start));
-  const end = f.let('end', loadI32(span, spanWords.end));
+  const end = f.let('end', loadI32(span, spanWords.mixed));
   for (const total of totals) f.set(total, splat(0));
   const sumUp = (term: (from: Local, i: number) => Expr) =>
     f.while(lt(event, end), () => {
@@ -58,26 +60,39 @@ function gatherRow(f: Func, span: Local, vectors: number, addressOf: (feature: E
       inTurns(f, vectors, [event, end], (i) => f.set(totals[i], v.add(totals[i], term(from, i))));
       f.set(event, add(event, eventBytes));
     });
-  f.if(
-    loadI32(span, spanWords.shared),
-    () => {
-      sumUp((from, i) => loadV(from, 16 * i));
-      const shared = f.let('shared', loadSplat(span, spanWords.shared));
-      for (const total of totals) f.set(total, v.mul(total, shared));
-    },
-    () => sumUp((from, i) => v.mul(loadSplat(event, 4), loadV(from, 16 * i))),
-  );
+  sumUp((from, i) => loadV(from, 16 * i));
+  const shared = f.let('shared', loadSplat(span, spanWords.shared));
+  for (const total of totals) f.set(total, v.mul(total, shared));
+  f.set(end, loadI32(span, spanWords.end));
+  sumUp((from, i) => v.mul(loadSplat(event, 4), loadV(from, 16 * i)));
   return totals;
 }
 
-/** y = x W^T for all rows of a chunk and one panel of outputs. */
+const productParams = ['weights', 'inputs', 'spans'] as const;
+
+/** x = events W^T for all rows of a chunk and one panel of outputs. */
 export function productKernel(k: Kernels, outputs: number): Kernel {
-  const rows = gather(k, outputs);
-  const params = ['weights', 'inputs', 'y', 'yRows', 'spans', ...rowParams] as const;
+  const params = [...productParams, 'x', 'rows', ...rowParams] as const;
   return k.kernel(`product_${outputs}`, params, (f, item, a) => {
     const { panel, chunk } = panelAndChunk(f, item, a);
-    eachStep(f, a, chunk, (row, _, samples) => {
-      f.do(call(rows, [panel, samples, a.weights, a.inputs, a.y, a.yRows, row, a.spans, row]));
-    });
+    writeProduct(k, f, outputs, panel, chunk, a);
+  });
+}
+
+/** The same, and the statistics of the result for batchnorm, while it is in the cache. */
+export function productStatisticsKernel(k: Kernels, outputs: number): Kernel {
+  const params = [...productParams, ...statisticsParams, ...rowParams] as const;
+  return k.kernel(`productStatistics_${outputs}`, params, (f, item, a) => {
+    const { panel, chunk } = panelAndChunk(f, item, a);
+    writeProduct(k, f, outputs, panel, chunk, a);
+    writeStatistics(f, outputs, panel, chunk, a);
+  });
+}
+
+type ProductArgs = Readonly<Record<(typeof productParams)[number] | 'x' | 'rows', Local>> & RowArgs;
+
+function writeProduct(k: Kernels, f: Func, outputs: number, panel: Expr, chunk: Expr, a: ProductArgs): void {
+  eachStep(f, a, chunk, (row, _, samples) => {
+    f.do(call(gather(k, outputs), [panel, samples, a.weights, a.inputs, a.x, a.rows, row, a.spans, row]));
   });
 }

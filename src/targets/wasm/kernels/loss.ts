@@ -95,15 +95,14 @@ export function regularizerKernel(k: Kernels, features: number): Kernel {
   });
 }
 
-/** y = x * mask, or (where `accumulate`) y += x; `zero` clears y first. Arrays of equal shape. */
-export function combineKernel(k: Kernels, features: number, operation: 'mask' | 'add' | 'copy' | 'zero'): Kernel {
-  const params = ['x', 'mask', 'y', 'rows', ...rowParams] as const;
+/** y = x, y += x or y = 0, for arrays of equal shape. */
+export function combineKernel(k: Kernels, features: number, operation: 'add' | 'copy' | 'zero'): Kernel {
+  const params = ['x', 'y', 'rows', ...rowParams] as const;
   return k.kernel(`${operation}_${features}`, params, (f, item, a) => {
     eachRow(f, a, item, (row) => {
       eachVectorOf(f, features, [{ rows: a.rows, row }], ([o]) => {
         const x = loadV(add(a.x, o));
         const value = {
-          mask: () => v.mul(x, loadV(add(a.mask, o))),
           add: () => v.add(loadV(add(a.y, o)), x),
           copy: () => x,
           zero: () => splat(0),

@@ -74,32 +74,34 @@ function partAddress(parts: Expr, features: number, kinds: number, kind: number,
   return add(add(parts, mul(chunk, kinds * size)), add(mul(panel, 128), kind * size));
 }
 
+/** What `writeStatistics` needs besides rows: the array, where the statistics go, lengths, and how many steps are valid. */
+export const statisticsParams = ['x', 'rows', 'parts', 'lengths', 'counts'] as const;
+type StatisticsArgs = Readonly<Record<(typeof statisticsParams)[number], Local>> & RowArgs;
+
 /** Mean and summed squared deviation of a panel's chunk, over valid steps. */
-export function statisticsKernel(k: Kernels, features: number): Kernel {
-  const params = ['x', 'rows', 'parts', 'lengths', 'counts', ...rowParams] as const;
-  return k.kernel(`statistics_${features}`, params, (f, item, a) => {
-    const { panel, chunk } = panelAndChunk(f, item, a);
-    const x = f.let('start', panelStart(a.x, panel, a.rows));
-    const count = f.let('count', v.div(splat(1), loadSplat(add(a.counts, mul(chunk, 4)))));
-    onPanel(f, features, panel, (vectors, width) => {
-      const means = vectorsOf(f, 'mean', vectors);
-      const squares = vectorsOf(f, 'square', vectors);
-      eachPanelRow(f, a, chunk, width, a.lengths, (o) => {
-        const row = f.let('at', add(x, o));
-        means.forEach((m, i) => void f.set(m, v.add(m, loadV(row, 16 * i))));
-      });
-      for (const m of means) f.set(m, v.mul(m, count));
-      eachPanelRow(f, a, chunk, width, a.lengths, (o) => {
-        const row = f.let('at', add(x, o));
-        squares.forEach((s, i) => {
-          const d = f.let('d', v.sub(loadV(row, 16 * i), means[i]));
-          f.set(s, v.add(s, v.mul(d, d)));
-        });
-      });
-      const part = f.let('part', partAddress(a.parts, features, 2, 0, chunk, panel));
-      means.forEach((m, i) => void f.do(storeV(part, m, 16 * i)));
-      squares.forEach((s, i) => void f.do(storeV(part, s, padded(features) * 4 + 16 * i)));
+export function writeStatistics(f: Func, features: number, panel: Expr, chunk: Expr, a: StatisticsArgs): void {
+  const x = f.let('start', panelStart(a.x, panel, a.rows));
+  const count = f.let('count', v.div(splat(1), loadSplat(add(a.counts, mul(chunk, 4)))));
+  onPanel(f, features, panel, (vectors, width) => {
+    const means = vectorsOf(f, 'mean', vectors);
+    const squares = vectorsOf(f, 'square', vectors);
+    for (const m of means) f.set(m, splat(0));
+    for (const s of squares) f.set(s, splat(0));
+    eachPanelRow(f, a, chunk, width, a.lengths, (o) => {
+      const row = f.let('at', add(x, o));
+      means.forEach((m, i) => void f.set(m, v.add(m, loadV(row, 16 * i))));
     });
+    for (const m of means) f.set(m, v.mul(m, count));
+    eachPanelRow(f, a, chunk, width, a.lengths, (o) => {
+      const row = f.let('at', add(x, o));
+      squares.forEach((s, i) => {
+        const d = f.let('d', v.sub(loadV(row, 16 * i), means[i]));
+        f.set(s, v.add(s, v.mul(d, d)));
+      });
+    });
+    const part = f.let('part', partAddress(a.parts, features, 2, 0, chunk, panel));
+    means.forEach((m, i) => void f.do(storeV(part, m, 16 * i)));
+    squares.forEach((s, i) => void f.do(storeV(part, s, padded(features) * 4 + 16 * i)));
   });
 }
 
@@ -189,9 +191,9 @@ export function affineKernel(k: Kernels, features: number): Kernel {
   });
 }
 
-/** Per chunk, sums of d and of d * x̂, with x̂ = (x - mean) * inverse. */
+/** Per chunk, sums of d and of d * (x - mean). */
 export function normSumsKernel(k: Kernels, features: number): Kernel {
-  const params = ['d', 'x', 'rows', 'mean', 'inverse', 'parts', ...rowParams] as const;
+  const params = ['d', 'x', 'rows', 'mean', 'parts', ...rowParams] as const;
   return k.kernel(`normSums_${features}`, params, (f, item, a) => {
     const { panel, chunk } = panelAndChunk(f, item, a);
     const x = f.let('xStart', panelStart(a.x, panel, a.rows));
@@ -217,8 +219,7 @@ export function normSumsKernel(k: Kernels, features: number): Kernel {
         });
         pair.forEach((k, n) => {
           f.do(storeV(part, plain[n], 16 * k));
-          const scaled = v.mul(weighted[n], loadV(add(a.inverse, feature), 16 * k));
-          f.do(storeV(part, scaled, padded(features) * 4 + 16 * k));
+          f.do(storeV(part, weighted[n], padded(features) * 4 + 16 * k));
         });
       }
     });
@@ -231,12 +232,14 @@ export function normGradientKernel(k: Kernels, features: number): Kernel {
   return k.kernel(`normGradient_${features}`, params, (f, _, a) => {
     const size = padded(features) * 4;
     eachFeature(f, features, (o) => {
-      const [plain, weighted] = sumParts(f, add(a.parts, o), a.chunks, 2, size);
+      const [plain, centered] = sumParts(f, add(a.parts, o), a.chunks, 2, size);
+      const inverse = f.let('i', loadV(add(a.inverse, o)));
+      const weighted = f.let('weighted', v.mul(centered, inverse));
       f.do(storeV(add(a.gBias, o), plain));
       f.do(storeV(add(a.gWeight, o), weighted));
       const share = f.let('share', v.div(loadV(add(a.scale, o)), v.splatF32(a.f_count)));
       f.do(storeV(add(a.offset, o), v.mul(share, plain)));
-      f.do(storeV(add(a.slope, o), v.mul(v.mul(share, loadV(add(a.inverse, o))), weighted)));
+      f.do(storeV(add(a.slope, o), v.mul(v.mul(share, inverse), weighted)));
     });
   });
 }

@@ -5,6 +5,7 @@ import {
   choose,
   type Expr,
   eq,
+  eqz,
   f32,
   ge,
   type I32,
@@ -14,7 +15,6 @@ import {
   loadU16,
   lt,
   mul,
-  or,
   shrU,
   splat,
   storeF32,
@@ -22,14 +22,13 @@ import {
   storeV,
   sub,
   sum,
-  xor,
 } from '../assembler/expr.ts';
 import type { Func } from '../assembler/func.ts';
 import { panelBytes } from '../layout.ts';
 import { eventBytes, spanBytes, spanWords } from './events.ts';
 import { eachRow, eachSample, eachVector, type Kernel, type Kernels, rowParams } from './kernel.ts';
 
-/** Lists events from the host's arrays: offsets of the rows (sample, step), units and counts. */
+/** Lists events from the host's arrays: offsets of the rows (sample, step), units and counts; counts of 1 come first. */
 export function importEvents(k: Kernels): Kernel {
   const params = ['offsets', 'units', 'counts', 'events', 'spans', ...rowParams] as const;
   return k.kernel('importEvents', params, (f, item, a) => {
@@ -37,20 +36,24 @@ export function importEvents(k: Kernels): Kernel {
       const offset = f.let('offset', add(a.offsets, mul(add(mul(b, a.T), t), 4)));
       const i = f.let('i', loadI32(offset));
       const end = f.let('end', loadI32(offset, 4));
-      const out = f.let('out', add(a.events, mul(i, eventBytes)));
+      const front = f.let('front', add(a.events, mul(i, eventBytes)));
+      const back = f.let('back', add(a.events, mul(end, eventBytes)));
       const span = f.let('span', add(a.spans, mul(row, spanBytes)));
-      const begin = f.let('begin', out);
-      const differ = f.let('differ', 0);
-      f.do(storeI32(span, out, spanWords.start));
+      const one = 0x3f800000;
+      f.do(storeI32(span, front, spanWords.start));
+      f.do(storeI32(span, back, spanWords.end));
+      f.do(storeI32(span, i32(one), spanWords.shared));
       f.while(lt(i, end), () => {
+        const count = f.let('count', loadI32(add(a.counts, mul(i, 4))));
+        const isOne = f.let('isOne', eq(count, one));
+        f.set(back, sub(back, mul(eqz(isOne), eventBytes)));
+        const out = f.let('out', choose(isOne, front, back));
         f.do(storeI32(out, loadU16(add(a.units, mul(i, 2)))));
-        f.do(storeI32(out, loadI32(add(a.counts, mul(i, 4))), 4));
-        f.set(differ, or(differ, xor(loadI32(out, 4), loadI32(begin, 4))));
-        f.set(out, add(out, eventBytes));
+        f.do(storeI32(out, count, 4));
+        f.set(front, add(front, mul(isOne, eventBytes)));
         f.set(i, add(i, 1));
       });
-      f.do(storeI32(span, out, spanWords.end));
-      f.do(storeI32(span, choose(or(differ, eq(out, begin)), i32(0), loadI32(begin, 4)), spanWords.shared));
+      f.do(storeI32(span, front, spanWords.mixed));
     });
   });
 }

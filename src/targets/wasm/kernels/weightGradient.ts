@@ -1,7 +1,9 @@
 import {
   add,
   divU,
+  type Expr,
   i32,
+  type Local,
   loadI32,
   loadSplat,
   loadV,
@@ -15,7 +17,7 @@ import {
   v,
 } from '../assembler/expr.ts';
 import { matrixRows } from '../layout.ts';
-import { eventBytes } from './events.ts';
+import { eventBytes, startsWords } from './events.ts';
 import { inTurns, type Kernel, type Kernels, onPanel, panelStart } from './kernel.ts';
 
 /** How many inputs a weight gradient item covers. */
@@ -41,27 +43,27 @@ export function weightGradientKernel(k: Kernels, inputs: number, outputs: number
       const totals = Array.from({ length: vectors }, (_, i) => f.local('v128', `g${i}`));
       f.for(chunk, 0, a.chunks, 1, () => {
         const input = f.local('i32', 'input');
+        const shared = f.let('shared', loadSplat(start, (2 * inputs + 1) * 4));
         f.for(input, from, to, 1, () => {
-          const place = f.let('place', add(start, mul(input, 4)));
+          const place = f.let('place', add(start, mul(input, 8)));
           const event = f.let('event', loadI32(place));
           const end = f.let('end', loadI32(place, 4));
+          for (const t of totals) f.set(t, splat(0));
+          const sumUp = (term: (row: Local, i: number) => Expr) =>
+            f.while(lt(event, end), () => {
+              const row = f.let('row', add(rows, mul(loadI32(event), width)));
+              inTurns(f, vectors, [event, end], (i) => f.set(totals[i], v.add(totals[i], term(row, i))));
+              f.set(event, add(event, eventBytes));
+            });
+          sumUp((row, i) => loadV(row, 16 * i));
+          for (const t of totals) f.set(t, v.mul(t, shared));
+          f.set(end, loadI32(place, 8));
+          sumUp((row, i) => v.mul(loadSplat(event, 4), loadV(row, 16 * i)));
           const target = f.let('target', add(weights, mul(input, width)));
-          f.if(
-            or(chunk, a.accumulate),
-            () => totals.forEach((t, i) => void f.set(t, loadV(target, 16 * i))),
-            () => totals.forEach((t) => void f.set(t, splat(0))),
-          );
-          f.while(lt(event, end), () => {
-            const row = f.let('row', add(rows, mul(loadI32(event), width)));
-            const value = f.let('value', loadSplat(event, 4));
-            inTurns(f, vectors, [event, end], (i) =>
-              f.set(totals[i], v.add(totals[i], v.mul(value, loadV(row, 16 * i)))),
-            );
-            f.set(event, add(event, eventBytes));
-          });
+          f.if(or(chunk, a.accumulate), () => totals.forEach((t, i) => void f.set(t, v.add(t, loadV(target, 16 * i)))));
           totals.forEach((t, i) => void f.do(storeV(target, t, 16 * i)));
         });
-        f.set(start, add(start, (inputs + 1) * 4));
+        f.set(start, add(start, startsWords(inputs) * 4));
       });
       // Padding rows of a matrix that is summed over must hold nothing.
       for (let row = inputs; row < matrixRows(inputs); row++) {

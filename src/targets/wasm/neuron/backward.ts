@@ -1,8 +1,8 @@
 import type { Atom, Eqn } from '../../../ir/step.ts';
-import { add, type Local, mul, splat, storeV } from '../assembler/expr.ts';
+import { add, i32, type Local, mul, splat, v, zeroFill } from '../assembler/expr.ts';
 import { call } from '../assembler/func.ts';
 import { denseDots, gatedDots, scratchBytes } from '../kernels/dots.ts';
-import { eachFeature, type Kernel, type Kernels, rowParams } from '../kernels/kernel.ts';
+import { type Kernel, type Kernels, rowParams } from '../kernels/kernel.ts';
 import { rowByRow, sharedParams, sharedPlaces } from './forward.ts';
 import type { NeuronPlan } from './plan.ts';
 import {
@@ -17,14 +17,20 @@ import {
 
 type Named = Readonly<Record<string, Local>>;
 
+const sampled = (base: Local): Place => ({ base, at: 'sample' });
+
 /** Sequences that the backward pass writes: cotangents of the inputs, and left operands of outer products. */
 export function backwardSequences(plan: NeuronPlan): string[] {
   return [...new Set([...plan.adjoint.inputs.map((_, i) => `dInput${i}`), ...plan.outers.map((o) => o.left)])];
 }
 
+/** Inputs that are normalised on reading: batchnorm's gradient is made of sums over their cotangents. */
+export const affineInputs = ({ affine }: NeuronPlan): number[] => affine.flatMap((is, i) => (is ? [i] : []));
+
 /**
  * All time steps of a chunk, the last one first: from the cotangent of the output to those of the inputs, and per chunk
- * the sums that the parameters' gradients are made of, [chunks, sums, features].
+ * the sums that the parameters' gradients are made of, [chunks, sums, features], and for each normalised input those of
+ * its cotangent, and of the cotangent times (input - mean), [chunks, 2, features].
  */
 export function backwardKernel(k: Kernels, name: string, plan: NeuronPlan): Kernel {
   const { adjoint, features } = plan;
@@ -35,6 +41,7 @@ export function backwardKernel(k: Kernels, name: string, plan: NeuronPlan): Kern
     ...adjoint.states.flatMap((_, i) => [`carried${i}`, `carriedToo${i}`]),
     ...plan.backwardScratch.map((v) => `scratch${v.id}`),
     ...(adjoint.sums.length > 0 ? ['sums'] : []),
+    ...affineInputs(plan).map((i) => `inputSums${i}`),
     ...(plan.gates.products.size > 0 ? ['gates', 'dotScratch'] : []),
     ...rowParams,
   ];
@@ -53,27 +60,38 @@ export function backwardKernel(k: Kernels, name: string, plan: NeuronPlan): Kern
     });
     const writer = new BodyWriter(f, features, a, places, plan.recomputed);
     const size = featureBytes(features);
-    const sums =
-      adjoint.sums.length > 0 ? f.let('chunkSums', add(a.sums, mul(chunk, adjoint.sums.length * size))) : null;
-
-    if (sums)
-      adjoint.sums.forEach(
-        (_, i) => void eachFeature(f, features, (o) => f.do(storeV(add(sums, o), splat(0), i * size))),
-      );
+    const zeroed = (base: Local, kinds: number) => {
+      const own = f.let('chunkSums', add(base, mul(chunk, kinds * size)));
+      f.do(zeroFill(own, i32(kinds * size)));
+      return own;
+    };
+    const sums = adjoint.sums.length > 0 ? zeroed(a.sums, adjoint.sums.length) : null;
+    const inputSums = new Map(affineInputs(plan).map((i) => [i, zeroed(a[`inputSums${i}`], 2)]));
     const begin = (c: StepContext) => {
       writer.overNeurons(c, (o) => now.forEach((base) => void writer.store({ base, at: 'sample' }, splat(0), o)));
     };
     const scratch =
       plan.gates.products.size > 0 ? f.let('scratch', add(a.dotScratch, mul(chunk, scratchBytes(features)))) : null;
     const rowOperation = (eqn: Eqn, c: StepContext) => {
-      const target = writer.placeOf(eqn.out) as Place;
+      const state = plan.accumulated.get(eqn.out.id);
+      const target = state === undefined ? (writer.placeOf(eqn.out) as Place) : sampled(next[state]);
       if (eqn.prim === 'matvecTransposed') {
         const [matrix, d] = eqn.args.map((x) => writer.placeOf(x) as Place);
         const from = writer.rowsOf(d, c);
         const to = writer.rowsOf(target, c);
-        const rows = [c.samples, matrix.base, d.base, from.rows, from.row, target.base, to.rows, to.row, 0];
+        const rows = [
+          c.samples,
+          matrix.base,
+          d.base,
+          from.rows,
+          from.row,
+          target.base,
+          to.rows,
+          to.row,
+          state === undefined ? 0 : 1,
+        ];
         if (!plan.gates.products.has(eqn.out.id)) f.do(call(denseDots(k, features, features), rows));
-        else f.do(call(gatedDots(k, features, features), [...rows, a.gates, writer.rowBefore(c), scratch!]));
+        else f.do(call(gatedDots(k, features, features, null), [...rows, a.gates, writer.rowBefore(c), scratch!]));
       } else
         rowByRow(
           k,
@@ -86,14 +104,29 @@ export function backwardKernel(k: Kernels, name: string, plan: NeuronPlan): Kern
     };
     const kept = new Set(adjoint.body.flatMap((e) => (places.has(e.out.id) ? [e.out.id] : [])));
     const stores = backwardStores(plan, a, next, places);
+    const summed = [
+      ...adjoint.sums.map((s) => s.value),
+      ...[...inputSums.keys()].map((i) => adjoint.inputs[i].cotangent),
+    ];
+    const alsoAt = new Set(summed.map(plan.backward.levelOf));
     writer.overTime(chunk, plan.backward, true, begin, (c) => {
       writeStep(writer, plan.backward, c, stores, kept, {
         rowOperation,
-        also: (level, o, reader) =>
+        alsoAt,
+        also: (level, o, reader) => {
+          const here = (value: Atom) => plan.backward.levelOf(value) === level;
           adjoint.sums.forEach((s, i) => {
-            if (!sums || plan.backward.levelOf(s.value) !== level) return;
-            o.outside.accumulate(add(sums, o.feature), i * size, reader.read(s.value));
-          }),
+            if (sums && here(s.value)) o.outside.accumulate(add(sums, o.feature), i * size, reader.read(s.value));
+          });
+          for (const [i, own] of inputSums) {
+            const { cotangent } = adjoint.inputs[i];
+            if (!here(cotangent)) continue;
+            const d = reader.read(cotangent);
+            const centered = writer.centered(plan.step.inputs[i].variable, o);
+            o.outside.accumulate(add(own, o.feature), 0, d);
+            o.outside.accumulate(add(own, o.feature), size, v.mul(d, centered));
+          }
+        },
       });
       now.forEach((base, i) => {
         const swapped = f.let('swapped', base);

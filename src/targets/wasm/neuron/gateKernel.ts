@@ -1,9 +1,9 @@
 import type { Var } from '../../../ir/step.ts';
-import { add, and, ctz, i32, type Local, mul, shrU, splat, storeI32, sub, v } from '../assembler/expr.ts';
+import { add, and, ctz, i32, type Local, mul, splat, storeI32, sub, v } from '../assembler/expr.ts';
 import { gateBytes } from '../kernels/dots.ts';
-import { spanBytes } from '../kernels/events.ts';
+import { maskBits, spanBytes } from '../kernels/events.ts';
 import { eachRow, eachSample, type Kernel, type Kernels, rowParams } from '../kernels/kernel.ts';
-import { padded, panelsOf } from '../layout.ts';
+import { padded } from '../layout.ts';
 import { emit } from './emit.ts';
 import { sharedParams, sharedPlaces } from './forward.ts';
 import type { NeuronPlan } from './plan.ts';
@@ -16,31 +16,28 @@ export function gateKernel(k: Kernels, name: string, plan: NeuronPlan): Kernel {
     const a = args as Readonly<Record<string, Local>> & LoopArgs;
     const writer = new BodyWriter(f, plan.features, a, sharedPlaces(plan, a), plan.recomputed);
     const out = f.let('out', add(a.events, mul(chunk, mul(mul(a.group, a.T), padded(plan.features) * gateBytes))));
-    const one = f.let('one', 1);
-    const { count } = panelsOf(plan.features);
     // Before the first step nothing is wanted.
     eachSample(f, a, chunk, i32(-1), (row) => {
       const span = f.let('span', add(a.spans, mul(row, spanBytes)));
       f.do(storeI32(span, out));
       f.do(storeI32(span, out, 4));
     });
-    eachRow(f, a, chunk, (row, b, t) => {
+    eachRow(f, a, chunk, (row, b) => {
       const span = f.let('span', add(a.spans, mul(row, spanBytes)));
       f.do(storeI32(span, out));
-      writer.overNeurons(
-        { t, firstSample: b, samples: one, firstRow: row, firstPanel: i32(0), endPanel: i32(count) },
-        (o) => {
+      writer.overRow(b, row, (vectors, first) => {
+        const open = vectors.map((o) => {
           const reader = writer.reader(o);
           for (const eqn of plan.gates.eqns) reader.define(eqn.out.id, emit(f, eqn, reader.read));
-          const gate = reader.read(plan.gates.output as Var);
-          const bits = f.let('bits', v.bitmask(v.ne(gate, splat(0))));
-          f.while(bits, () => {
-            f.do(storeI32(out, add(shrU(o.feature, 2), ctz(bits))));
-            f.set(out, add(out, gateBytes));
-            f.set(bits, and(bits, sub(bits, 1)));
-          });
-        },
-      );
+          return v.ne(reader.read(plan.gates.output as Var), splat(0));
+        });
+        const bits = f.let('bits', maskBits(open));
+        f.while(bits, () => {
+          f.do(storeI32(out, add(first, ctz(bits))));
+          f.set(out, add(out, gateBytes));
+          f.set(bits, and(bits, sub(bits, 1)));
+        });
+      });
       f.do(storeI32(span, out, 4));
     });
   });

@@ -16,18 +16,35 @@ export interface Levels {
   readonly levelOf: (atom: Atom) => number;
 }
 
-export function levelsOf(body: readonly Eqn[]): Levels {
-  const known = new Map<number, number>();
+/** `late`: an elementwise equation is put off to the first level that needs it, the last one if none does. */
+export function levelsOf(body: readonly Eqn[], late = false): Levels {
+  const known = earliest(body);
   const levelOf = (atom: Atom) => (atom.kind === 'var' ? (known.get(atom.id) ?? 0) : 0);
-  const levels: { elementwise: Eqn[]; rowOperations: Eqn[] }[] = [{ elementwise: [], rowOperations: [] }];
-  for (const eqn of body) {
-    const level = Math.max(0, ...eqn.args.map(levelOf));
-    const isRowOperation = !isElementwise(eqn.prim);
-    known.set(eqn.out.id, isRowOperation ? level + 1 : level);
-    while (levels.length <= level + (isRowOperation ? 1 : 0)) levels.push({ elementwise: [], rowOperations: [] });
-    levels[level][isRowOperation ? 'rowOperations' : 'elementwise'].push(eqn);
+  const levelOfEqn = (eqn: Eqn) => (isElementwise(eqn.prim) ? levelOf(eqn.out) : Math.max(0, ...eqn.args.map(levelOf)));
+  const count = Math.max(0, ...body.map((e) => levelOf(e.out))) + 1;
+  if (late) {
+    for (const eqn of body.filter((e) => isElementwise(e.prim)).toReversed()) {
+      const users = body.filter((e) => e.args.includes(eqn.out));
+      known.set(eqn.out.id, Math.min(count - 1, ...users.map((e) => levelOf(e.out) - (isElementwise(e.prim) ? 0 : 1))));
+    }
   }
+  const levels = Array.from({ length: count }, (_, level) => {
+    const here = body.filter((e) => levelOfEqn(e) === level);
+    return {
+      elementwise: here.filter((e) => isElementwise(e.prim)),
+      rowOperations: here.filter((e) => !isElementwise(e.prim)),
+    };
+  });
   return { levels, levelOf };
+}
+
+function earliest(body: readonly Eqn[]): Map<number, number> {
+  const known = new Map<number, number>();
+  for (const eqn of body) {
+    const level = Math.max(0, ...eqn.args.map((a) => (a.kind === 'var' ? (known.get(a.id) ?? 0) : 0)));
+    known.set(eqn.out.id, isElementwise(eqn.prim) ? level : level + 1);
+  }
+  return known;
 }
 
 /** Variables that a level reads although an earlier one computed them, or that a row operation reads. */
@@ -45,9 +62,8 @@ export function crossing(
   const definedAt = (atom: Atom) =>
     levelOf(atom) - (atom.kind === 'var' && !isElementwise(inBody.get(atom.id)!.prim) ? 0.5 : 0);
   for (const eqn of body) {
-    const level = Math.max(0, ...eqn.args.map(levelOf));
     for (const arg of eqn.args) {
-      if (isElementwise(eqn.prim)) read(arg, level);
+      if (isElementwise(eqn.prim)) read(arg, levelOf(eqn.out));
       else if (arg.kind === 'var' && inBody.has(arg.id)) crossing.add(arg.id);
     }
   }

@@ -1,5 +1,6 @@
 import type { AdjointStep, Atom, Eqn, Prim, Step, Var } from '../../../ir/step.ts';
 import { differentiate } from '../../../passes/differentiate.ts';
+import { accumulate } from './accumulate.ts';
 import { isElementwise } from './emit.ts';
 import { type Gates, gatesOf } from './gate.ts';
 import { crossing, type Levels, levelsOf } from './levels.ts';
@@ -14,6 +15,8 @@ export interface NeuronPlan {
   readonly forward: Levels;
   readonly backward: Levels;
   readonly gates: Gates;
+  /** Products `matvecTransposed` that are added to what is carried to a state, by id: the state. */
+  readonly accumulated: ReadonlyMap<number, number>;
   /** Body variables of the forward pass with a sequence of their own, because the backward pass reads them. */
   readonly kept: readonly Var[];
   /** Residuals that the backward pass computes again from what is kept, because that is cheaper than memory. */
@@ -35,8 +38,9 @@ export interface NeuronPlan {
 export const stateOf = (step: Step, v: Atom): number => step.states.findIndex((s) => s.after === v);
 
 export function planNeuron(step: Step, features: number, affine: readonly boolean[]): NeuronPlan {
-  const adjoint = differentiate(step);
-  const forward = levelsOf(step.body);
+  const derived = differentiate(step);
+  const { adjoint, accumulated } = accumulate(derived);
+  const forward = levelsOf(step.body, true);
   const backward = levelsOf(adjoint.body);
   const bodyIds = new Set(step.body.map((e) => e.out.id));
   const isBody = (v: Atom): v is Var => v.kind === 'var' && bodyIds.has(v.id);
@@ -69,7 +73,7 @@ export function planNeuron(step: Step, features: number, affine: readonly boolea
   ].map((a) => [a, backward.levelOf(a)] as const);
   const lefts = new Set(adjoint.outers.map((o) => o.left));
   const backwardScratch = outputsOf(adjoint.body, crossing(adjoint.body, backward, results)).filter(
-    (v) => !lefts.has(v),
+    (v) => !lefts.has(v) && !accumulated.has(v.id),
   );
 
   return {
@@ -79,7 +83,8 @@ export function planNeuron(step: Step, features: number, affine: readonly boolea
     affine,
     forward,
     backward,
-    gates: gatesOf(adjoint),
+    gates: gatesOf(derived),
+    accumulated,
     kept,
     recomputed,
     forwardScratch,

@@ -12,12 +12,13 @@ import {
   splat,
   storeV,
   sub,
+  sum,
   v,
 } from '../assembler/expr.ts';
 import type { Func } from '../assembler/func.ts';
 import { chunkRow, onPanel, type RowArgs, samplesOf } from '../kernels/kernel.ts';
 import { existing } from '../kernels/norm.ts';
-import { padded, panelBytes, panelsOf } from '../layout.ts';
+import { padded, panelBytes, panelsOf, panelWidth } from '../layout.ts';
 import { emit } from './emit.ts';
 import type { Levels } from './levels.ts';
 
@@ -102,6 +103,8 @@ export interface StepContext {
   readonly firstRow: Local;
   readonly firstPanel: Expr;
   readonly endPanel: Expr;
+  /** Whether time runs backwards: then rows are visited in descending order, for the processor foresees such a stream. */
+  readonly reversed: boolean;
 }
 
 /** Writes the code of a body that runs over time. */
@@ -146,7 +149,7 @@ export class BodyWriter {
     const firstSample = f.let('firstSample', mul(chunk, args.group));
     const [k, t, firstRow] = ['k', 't', 'firstRow'].map((name) => f.local('i32', name));
     const throughTime = (firstPanel: Expr, endPanel: Expr) => {
-      const c = { t, firstSample, samples, firstRow, firstPanel, endPanel };
+      const c = { t, firstSample, samples, firstRow, firstPanel, endPanel, reversed };
       before?.(c);
       f.for(k, 0, args.T, 1, () => {
         f.set(t, reversed ? sub(sub(args.T, 1), k) : k);
@@ -164,17 +167,17 @@ export class BodyWriter {
   /** All neurons of the step's samples, four at a time: the same four of all samples before the next. */
   overNeurons(c: StepContext, body: (offsets: Offsets) => void): void {
     const { f, args, rows, features } = this;
-    const [startRow, startSample, feature] = ['oRow', 'oSample', 'feature'].map((name) => f.local('i32', name));
     const panel = f.let('panel', c.firstPanel);
     f.while(lt(panel, c.endPanel), () => {
       onPanel(f, features, panel, (_, width) => {
-        f.set(startRow, add(mul(mul(panel, rows), panelBytes), mul(c.firstRow, width)));
-        f.set(startSample, add(mul(mul(panel, args.sampleRows), panelBytes), mul(c.firstSample, width)));
-        f.set(feature, mul(panel, panelBytes));
-        const stop = f.let('stop', add(feature, width));
-        f.while(lt(feature, stop), () => {
-          this.overSamples(c, width, { startRow, startSample, feature }, body);
-          for (const o of [startRow, startSample, feature]) f.set(o, add(o, 16));
+        const row = f.let('firstRowAt', add(mul(mul(panel, rows), panelBytes), mul(c.firstRow, width)));
+        const samples = add(mul(mul(panel, args.sampleRows), panelBytes), mul(c.firstSample, width));
+        const sample = f.let('firstSampleAt', samples);
+        const vector = f.let('vector', 0);
+        f.while(lt(vector, width), () => {
+          const inRow = f.let('inRow', c.reversed ? sub(width - 16, vector) : vector);
+          this.overSamples(c, width, { row, sample, panel, inRow }, body);
+          f.set(vector, add(vector, 16));
         });
       });
       f.set(panel, add(panel, 1));
@@ -184,23 +187,30 @@ export class BodyWriter {
   private overSamples(
     c: StepContext,
     width: number,
-    { startRow, startSample, feature }: Readonly<Record<'startRow' | 'startSample' | 'feature', Local>>,
+    at: Readonly<Record<'row' | 'sample' | 'panel' | 'inRow', Local>>,
     body: (offsets: Offsets) => void,
   ): void {
     const { f, args } = this;
+    const feature = f.let('feature', add(mul(at.panel, panelBytes), at.inRow));
     const [row, previous, sample] = ['o', 'oBefore', 'oSample'].map((name) => f.local('i32', name));
     const outside = new Outside(f);
     const whole = width === panelBytes || this.features % 4 === 0;
     const loop = f.aside(() => {
-      f.set(row, startRow);
+      const all = mul(c.samples, width);
+      f.set(row, c.reversed ? sum(at.row, at.inRow, all) : add(at.row, at.inRow));
+      f.set(sample, c.reversed ? sum(at.sample, at.inRow, all) : add(at.sample, at.inRow));
       f.set(previous, sub(row, mul(args.group, width)));
-      f.set(sample, startSample);
       const left = f.let('left', c.samples);
+      const move = (bytes: number) => {
+        for (const o of [row, previous, sample]) f.set(o, add(o, bytes));
+      };
       const through = (count: number) => {
         const addresses = new Map<string, Local>();
-        for (let i = 0; i < count; i++)
-          body({ row, previous, sample, feature, shift: i * width, whole, addresses, outside });
-        for (const o of [row, previous, sample]) f.set(o, add(o, count * width));
+        const shifts = Array.from({ length: count }, (_, i) => i * width);
+        if (c.reversed) move(-count * width);
+        for (const shift of c.reversed ? shifts.reverse() : shifts)
+          body({ row, previous, sample, feature, shift, whole, addresses, outside });
+        if (!c.reversed) move(count * width);
         f.set(left, sub(left, count));
       };
       f.while(ge(left, unrolled), () => through(unrolled));
@@ -209,6 +219,30 @@ export class BodyWriter {
     outside.begin();
     loop();
     outside.end();
+  }
+
+  /** The neurons of one row, a panel at a time; `feature` is the first one's index. */
+  overRow(sample: Expr, row: Expr, body: (vectors: readonly Offsets[], feature: Local) => void): void {
+    const { f, args, rows, features } = this;
+    const panel = f.local('i32', 'panel');
+    f.for(panel, 0, i32(panelsOf(features).count), 1, () => {
+      onPanel(f, features, panel, (count, width) => {
+        const at = f.let('o', add(mul(mul(panel, rows), panelBytes), mul(row, width)));
+        const previous = f.let('oBefore', sub(at, mul(args.group, width)));
+        const ofSample = f.let('oSample', add(mul(mul(panel, args.sampleRows), panelBytes), mul(sample, width)));
+        const outside = new Outside(f);
+        const addresses = new Map<string, Local>();
+        const whole = width === panelBytes || features % 4 === 0;
+        const common = { row: at, previous, sample: ofSample, whole, addresses, outside };
+        const vectors = Array.from({ length: count }, (_, i) => {
+          const feature = f.let('feature', add(mul(panel, panelBytes), 16 * i));
+          return { ...common, feature, shift: 16 * i };
+        });
+        const all = f.aside(() => body(vectors, f.let('index', mul(panel, panelWidth))));
+        outside.begin();
+        all();
+      });
+    });
   }
 
   /** Reads of four neurons, each variable loaded once. */
@@ -261,6 +295,13 @@ export class BodyWriter {
     return v.add(v.mul(v.sub(raw, perFeature(mean)), perFeature(scale)), perFeature(bias));
   }
 
+  /** A normalised input before its scale and bias, x - mean. */
+  centered({ id }: Var, offsets: Offsets): Expr {
+    const place = this.places.get(id) as Place;
+    const mean = loadV(add(place.affine!.mean, offsets.feature));
+    return v.sub(loadV(this.address(place, offsets), offsets.shift), offsets.outside.constant('mean', mean));
+  }
+
   /** Row of a place for the first sample, of an array of so many rows. */
   rowsOf(place: Place, c: StepContext): { row: Expr; rows: Expr } {
     if (place.at === 'sample') return { row: c.firstSample, rows: this.args.sampleRows };
@@ -299,12 +340,14 @@ export function writeStep(
   kept: ReadonlySet<number>,
   options: {
     readonly rowOperation: (eqn: Eqn, c: StepContext) => void;
+    /** More to do with the neurons at a level, at those levels. */
     readonly also?: (level: number, offsets: Offsets, reader: Reader) => void;
+    readonly alsoAt?: ReadonlySet<number>;
   },
 ): void {
   levels.forEach((level, l) => {
     const here = stores.filter((s) => s.level === l);
-    const isWork = level.elementwise.length > 0 || here.length > 0 || (l === levels.length - 1 && options.also);
+    const isWork = level.elementwise.length > 0 || here.length > 0 || options.alsoAt?.has(l);
     if (isWork) {
       writer.overNeurons(c, (offsets) => {
         const reader = writer.reader(offsets);

@@ -1,0 +1,170 @@
+/**
+ * Times inference of the same trained networks in sparchc's engines and in eager PyTorch, in turns, and prints markdown
+ * tables: latency of one utterance, throughput of a batch, whole sequences and step by step.
+ *
+ *   npm run build && node bench/inference.js --h5 FOLDER --python VENV/bin/python [--networks RadLIF:128,RadLIF:512]
+ *
+ * FOLDER holds spikes in SHD's layout. Networks are trained for a few epochs first, into --runs (kept for the next time).
+ */
+import { execFileSync, spawn } from 'node:child_process';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { createInterface } from 'node:readline';
+import { setTimeout } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { stringify } from 'yaml';
+
+const { values: options } = parseArgs({
+  options: {
+    h5: { type: 'string' },
+    python: { type: 'string', default: 'python3' },
+    networks: { type: 'string', default: 'RadLIF:128,RadLIF:512,RadLIF:1024,LIF:128,LIF:512,LIF:1024' },
+    runs: { type: 'string', default: 'runs/bench-inference' },
+    epochs: { type: 'string', default: '6' },
+    threads: { type: 'string', default: '2' },
+    rounds: { type: 'string', default: '5' },
+  },
+});
+if (!options.h5) {
+  console.error('say where the spikes are: --h5 FOLDER, with shd_train.h5 and shd_test.h5');
+  process.exit(2);
+}
+
+const local = (path) => fileURLToPath(new URL(path, import.meta.url));
+const testFile = resolve(options.h5, 'shd_test.h5');
+const STEPS = 100;
+
+/** What is measured: `count` calls of each engine in every round (of whole utterances: 100 steps each in mode `step`). */
+const tasks = [
+  { mode: 'sequence', batch: 1, count: 20 },
+  { mode: 'step', batch: 1, count: 2 },
+  { mode: 'sequence', batch: 32, count: 2 },
+  { mode: 'step', batch: 32, count: 1 },
+];
+
+/** The run folder of a network, trained and exported in both modes. */
+function trained(neuron, hidden) {
+  const name = `${neuron}-${hidden}`;
+  const folder = resolve(options.runs, name);
+  if (existsSync(join(folder, 'step.onnx'))) return folder;
+  console.error(`training ${name}`);
+  const spec = {
+    sparchc: 1,
+    name,
+    data: {
+      source: `shd(folder=${JSON.stringify(resolve(options.h5))}) |> bin(steps=${STEPS}, window=1.4s)`,
+      validation: 'test',
+    },
+    model: `input |> 2 * ${neuron}(${hidden}, dropout=0.1) |> LI(classes) |> softmax_sum`,
+    train: { epochs: Number(options.epochs), batch: 64, optimizer: 'adam(lr=0.002)' },
+  };
+  mkdirSync(resolve(options.runs), { recursive: true });
+  const file = resolve(options.runs, `${name}.yaml`);
+  writeFileSync(file, stringify(spec));
+  const sparchc = (...args) =>
+    execFileSync(process.execPath, [local('../dist/cli/main.js'), ...args, '--quiet'], { stdio: 'inherit' });
+  sparchc('train', file, '--out', folder, '--target', 'wasm');
+  sparchc('export', folder, '--mode', 'step');
+  return folder;
+}
+
+/** Starts a program that answers requests, one JSON line each. */
+function start(program, args) {
+  const child = spawn(program, args, { stdio: ['pipe', 'pipe', 'inherit'] });
+  const answers = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+  return {
+    async ask(request) {
+      child.stdin.write(`${JSON.stringify(request)}\n`);
+      const { value, done } = await answers.next();
+      if (done) throw new Error(`${program} ended; see above`);
+      return JSON.parse(value);
+    },
+    end: () => child.stdin.end(),
+  };
+}
+
+function startEngines(folder) {
+  const { threads } = options;
+  const own = (engine) =>
+    start(process.execPath, [
+      ...[local('inferenceEngine.js'), engine],
+      ...['--run', folder, '--h5', testFile, '--threads', threads],
+    ]);
+  const checkpoint = join(folder, 'checkpoints', 'best.safetensors');
+  const peer = [local('peer/torch_inference.py'), '--checkpoint', checkpoint, '--h5', testFile, '--threads', threads];
+  return { PyTorch: start(options.python, peer), ONNX: own('onnx'), wasm: own('wasm') };
+}
+
+/** Results of all rounds by engine: seconds of every call, classes, and the peak memory so far. */
+async function measure(engines, task) {
+  const found = new Map();
+  for (let round = -1; round < Number(options.rounds); round++) {
+    for (const [name, engine] of Object.entries(engines)) {
+      if (name === 'wasm' && task.mode === 'step') continue;
+      const answer = await engine.ask({ ...task, first: Math.max(0, round) * task.count });
+      // The first round warms up. Threads that spin after their work must not disturb the next engine.
+      await setTimeout(200);
+      if (round < 0) found.set(name, { seconds: [], classes: [], memory: 0 });
+      else {
+        const all = found.get(name);
+        all.seconds.push(...answer.seconds);
+        all.classes.push(...answer.classes);
+        all.memory = answer.peak_rss_mb;
+      }
+    }
+  }
+  return found;
+}
+
+const quantile = (values, q) =>
+  values.toSorted((a, b) => a - b)[Math.min(values.length - 1, Math.floor(values.length * q))];
+const milliseconds = (s) => (1000 * s).toPrecision(3);
+
+function row(network, { mode, batch }, found) {
+  const peer = found.get('PyTorch');
+  const cells = [network, `${mode}, ${batch}`];
+  for (const name of ['PyTorch', 'ONNX', 'wasm']) {
+    const own = found.get(name);
+    if (!own) {
+      cells.push('', '');
+      continue;
+    }
+    const median = quantile(own.seconds, 0.5);
+    // A time step is 10 ms of sound, a sequence one second.
+    const sound = batch * (mode === 'step' ? 1 / STEPS : 1);
+    const ratio = name === 'PyTorch' ? '' : ` = 1 / ${(quantile(peer.seconds, 0.5) / median).toFixed(1)}`;
+    cells.push(`${milliseconds(median)} (${milliseconds(quantile(own.seconds, 0.99))}) ms${ratio}`);
+    cells.push(`${(sound / median).toFixed(0)}x, ${own.memory} MB`);
+  }
+  const compared = [...found].filter(([name]) => name !== 'PyTorch');
+  const same = compared.map(
+    ([, own]) => own.classes.filter((c, i) => c === peer.classes[i]).length / own.classes.length,
+  );
+  cells.push(same.map((share) => `${(100 * share).toFixed(0)}%`).join(' / '));
+  return `| ${cells.join(' | ')} |`;
+}
+
+function firingRates(folder) {
+  const lines = readFileSync(join(folder, 'metrics.jsonl'), 'utf8')
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line));
+  const { valid_firing_rates: rates } = lines.findLast(({ best }) => best);
+  return Object.values(rates).map((rate) => `${(100 * rate).toFixed(1)}%`);
+}
+
+console.log(
+  '| network | mode, batch | PyTorch median (p99) | | ONNX median (p99) | | wasm median (p99) | | same class |',
+);
+console.log('|---|---|---|---|---|---|---|---|---|');
+for (const network of options.networks.split(',')) {
+  const [neuron, hidden] = network.split(':');
+  const folder = trained(neuron, hidden);
+  const engines = startEngines(folder);
+  for (const task of tasks) {
+    const name = `${neuron} ${hidden} (${firingRates(folder).join(', ')})`;
+    console.log(row(name, task, await measure(engines, task)));
+  }
+  for (const engine of Object.values(engines)) engine.end();
+}

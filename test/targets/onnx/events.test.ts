@@ -1,0 +1,100 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { type Batch, toDense } from '../../../src/data/batch.ts';
+import { exportOnnx } from '../../../src/targets/onnx/export.ts';
+import { decodeModel, type Node } from '../../../src/targets/onnx/proto.ts';
+import { type OnnxModel, openOnnxBytes } from '../../../src/targets/onnx/run.ts';
+import { openOnnxStream } from '../../../src/targets/onnx/runStream.ts';
+import { randomCase } from './networks.ts';
+import { metadata, temporaryFolder } from './support.ts';
+
+/**
+ * Layers wide enough for event-driven products in the loops of single samples. All numbers that products read are
+ * multiples of 1/64, so that sums of spikes' weights are exact in any order, and results must be equal to the last bit.
+ */
+const layer = { type: 'RadLIF', size: 400, norm: 'none', bias: false, bidirectional: false } as const;
+const { graph, parameters, batch } = randomCase({
+  layers: [layer, layer],
+  merge: null,
+  head: 'mean',
+  batch: 1,
+  steps: 12,
+  padded: false,
+  seed: 7,
+});
+for (const [key, values] of parameters) {
+  if (/W|V|initial/.test(key))
+    parameters.set(
+      key,
+      values.map((v) => Math.round(v * 64) / 64),
+    );
+}
+const bytes = exportOnnx(graph, parameters, { fold: true, metadata });
+const folder = temporaryFolder();
+
+const dense = (values: Float32Array, size: number): Batch => ({
+  ...batch,
+  size,
+  input: { kind: 'dense', values },
+  labels: new Int32Array(size),
+  samples: new Int32Array(size),
+});
+
+function opTypes(nodes: readonly Node[]): string[] {
+  return nodes.flatMap((node) => [node.opType, ...node.attribute.flatMap(({ g }) => (g ? opTypes(g.node) : []))]);
+}
+
+describe('event-driven products of single samples', () => {
+  const x = toDense(batch);
+  let model: OnnxModel;
+
+  beforeAll(async () => {
+    model = await openOnnxBytes(bytes, 'the model', { threads: 1 });
+    return () => model.dispose();
+  });
+
+  it('are in the loops of wide spiking layers', () => {
+    expect(opTypes(decodeModel(bytes).graph.node).filter((op) => op === 'NonZero')).toHaveLength(2);
+  });
+
+  it('give what dense products give', async () => {
+    const alone = await model.evaluate(dense(x, 1));
+    const pair = await model.evaluate(dense(Float32Array.from([...x, ...x]), 2));
+    const rates = alone.firingRates.get(graph.layers[1].layer) as Float32Array;
+    expect(rates.some((r) => r > 0) && rates.some((r) => r < 1)).toBe(true);
+    expect(alone.firingRates).toEqual(pair.firingRates);
+    expect(alone.scores).toEqual(pair.scores.slice(0, graph.classes));
+    for (const [name, values] of alone.finalStates) {
+      expect(values, name).toEqual(pair.finalStates.get(name)?.slice(0, values.length));
+    }
+  });
+
+  it('give zero where nothing spikes', async () => {
+    const silent = new Map(
+      [...parameters].filter(([key]) => key.includes('initial')).map(([key, v]) => [key, new Float32Array(v.length)]),
+    );
+    const quiet = exportOnnx(graph, new Map([...parameters, ...silent]), { fold: true, metadata });
+    const still = await openOnnxBytes(quiet, 'the model', { threads: 1 });
+    const { firingRates, scores } = await still.evaluate(dense(new Float32Array(x.length), 1));
+    expect([...firingRates.get(graph.layers[0].layer)!]).toEqual(Array(layer.size).fill(0));
+    expect(scores.every(Number.isFinite)).toBe(true);
+    await still.dispose();
+  });
+
+  it('give the same to a stream that is fed step by step', async () => {
+    const path = join(folder, 'step.onnx');
+    writeFileSync(path, exportOnnx(graph, parameters, { fold: true, segmentation: { kind: 'reset' }, metadata }));
+    const stream = await openOnnxStream(path, { threads: 1 });
+    const whole = await model.evaluate(dense(x, 1));
+    const { features, steps } = batch;
+    let scores = new Float32Array();
+    for (let t = 0; t < steps; t++) {
+      ({ scores } = (await stream.feed(x.slice(t * features, (t + 1) * features))) as {
+        scores: Float32Array<ArrayBuffer>;
+      });
+    }
+    expect(scores).toEqual(whole.scores);
+    await stream.dispose();
+  });
+});
