@@ -100,8 +100,10 @@ export class Layer {
     const { adjoint, features } = kernels.plan;
     const { chunks } = network.variant.shape;
     const perSample = (what: string) => network.array(`${what} of ${this.name}`, features, false);
-    for (const name of backwardSequences(kernels.plan))
-      this.sequences[name] = network.array(`${name} of ${this.name}`, features, true);
+    for (const name of backwardSequences(kernels.plan)) {
+      const inPlace = name === 'dInput0' && kernels.plan.inPlace;
+      this.sequences[name] = inPlace ? dOutput : network.array(`${name} of ${this.name}`, features, true);
+    }
     const args: Record<string, Argument> = { ...this.shared, ...this.sequences, dOutput, ...network.rows(true) };
     adjoint.states.forEach((_, i) => {
       args[`carried${i}`] = perSample('carried');
