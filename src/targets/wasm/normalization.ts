@@ -137,7 +137,7 @@ function batchnorm(network: Arrays, node: ProjectionNode, norm: Batchnorm, x: Bu
         slope,
         f_count: (run: Run) => floatArgument(total(run)),
       });
-      program.call(normBackwardKernel(k, features), chunks, { ...coefficients, d, x, offset, slope, lengths, ...rows });
+      program.call(normBackwardKernel(k, features), items, { ...coefficients, d, x, offset, slope, lengths, ...rows });
     },
   };
 }

@@ -19,11 +19,12 @@ import {
   splat,
   splatI32,
   storeV,
+  sub,
   subF,
   v,
 } from '../assembler/expr.ts';
 import type { Func } from '../assembler/func.ts';
-import { padded } from '../layout.ts';
+import { padded, panelBytes } from '../layout.ts';
 import {
   eachFeature,
   eachRow,
@@ -258,17 +259,28 @@ export function sumParts(f: Func, first: Expr, chunks: Expr, kinds: number, size
 export function normBackwardKernel(k: Kernels, features: number): Kernel {
   const params = ['d', 'x', 'rows', 'scale', 'mean', 'offset', 'slope', 'lengths', ...rowParams] as const;
   return k.kernel(`normBackward_${features}`, params, (f, item, a) => {
-    eachRow(f, a, item, (row, b, t) => {
-      const valid = f.let('valid', splatI32(-1));
-      f.if(a.lengths, () => {
-        f.if(ge(t, loadI32(add(a.lengths, mul(b, 4)))), () => f.set(valid, splat(0)));
-      });
-      eachVector(f, features, a.rows, row, (o, feature) => {
-        const d = f.let('dAt', add(a.d, o));
-        const centered = v.sub(loadV(add(a.x, o)), loadV(add(a.mean, feature)));
-        const common = v.add(loadV(add(a.offset, feature)), v.mul(centered, loadV(add(a.slope, feature))));
-        const own = v.mul(loadV(d), loadV(add(a.scale, feature)));
-        f.do(storeV(d, v.sub(own, v.and(common, valid))));
+    const { panel, chunk } = panelAndChunk(f, item, a);
+    const x = f.let('xStart', panelStart(a.x, panel, a.rows));
+    const d = f.let('dStart', panelStart(a.d, panel, a.rows));
+    const feature = f.let('feature', mul(panel, panelBytes));
+    const valid = f.let('valid', splatI32(-1));
+    onPanel(f, features, panel, (vectors, width) => {
+      eachStep(f, a, chunk, (row, t, samples) => {
+        const o = f.let('o', mul(row, width));
+        const end = f.let('end', add(o, mul(samples, width)));
+        const length = f.let('length', add(a.lengths, mul(mul(chunk, a.group), 4)));
+        f.while(lt(o, end), () => {
+          f.if(a.lengths, () => f.set(valid, v.splatInt(sub(0, lt(t, loadI32(length))))));
+          const [xs, ds] = [f.let('xs', add(x, o)), f.let('ds', add(d, o))];
+          for (let i = 0; i < 16 * vectors; i += 16) {
+            const per = (base: Local) => loadV(add(base, feature), i);
+            const common = v.add(per(a.offset), v.mul(v.sub(loadV(xs, i), per(a.mean)), per(a.slope)));
+            const own = v.mul(loadV(ds, i), per(a.scale));
+            f.do(storeV(ds, v.sub(own, v.and(common, valid)), i));
+          }
+          f.set(o, add(o, width));
+          f.set(length, add(length, 4));
+        });
       });
     });
   });
