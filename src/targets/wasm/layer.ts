@@ -4,6 +4,7 @@ import type { Arrays, Lists, Operand } from './arrays.ts';
 import { gateBytes, scratchBytes } from './kernels/dots.ts';
 import { uniformKernel } from './kernels/draws.ts';
 import { copyKernel, gradientKernel, layerSumsKernel } from './kernels/gradients.ts';
+import { maskBytes } from './kernels/masks.ts';
 import { arrayBytes, matrixRows, padded, panelsOf } from './layout.ts';
 import { affineInputs, backwardSequences } from './neuron/backward.ts';
 import { ownOutput } from './neuron/forward.ts';
@@ -88,6 +89,7 @@ export class Layer {
       ...this.shared,
       events: lists.events,
       spans: lists.spans,
+      bits: network.program.buffer(`gates of ${this.name}`, maskBytes(network.rowCount(true), kernels.plan.features)),
       ...network.rows(true),
     });
     return lists;

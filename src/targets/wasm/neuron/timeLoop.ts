@@ -16,7 +16,7 @@ import {
 import type { Func } from '../assembler/func.ts';
 import { chunkRow, onPanel, type RowArgs, samplesOf } from '../kernels/kernel.ts';
 import { existing } from '../kernels/norm.ts';
-import { padded, panelBytes, panelsOf, panelWidth } from '../layout.ts';
+import { padded, panelBytes, panelsOf } from '../layout.ts';
 import { emit } from './emit.ts';
 import type { Levels } from './levels.ts';
 
@@ -159,20 +159,15 @@ export class BodyWriter {
     });
   }
 
-  /** The neurons of one row, a panel at a time; `feature` is the first one's index. */
-  overRow(sample: Expr, row: Expr, body: (vectors: readonly Offsets[], feature: Local) => void): void {
-    const { f, features } = this;
-    const panel = f.local('i32', 'panel');
-    f.for(panel, 0, i32(panelsOf(features).count), 1, () => {
-      onPanel(f, features, panel, (count, width) => {
-        const common = {
-          ...this.offsetsOf(panel, width, sample, row),
-          whole: this.isWhole(width),
-          addresses: new Map(),
-        };
-        const vectors = Array.from({ length: count }, (_, i) => ({ ...common, shift: 16 * i }));
-        body(vectors, f.let('first', mul(panel, panelWidth)));
-      });
+  /** The neurons of one row in a panel. */
+  inPanel(panel: Expr, sample: Expr, row: Expr, body: (vectors: readonly Offsets[]) => void): void {
+    onPanel(this.f, this.features, panel, (count, width) => {
+      const common = {
+        ...this.offsetsOf(panel, width, sample, row),
+        whole: this.isWhole(width),
+        addresses: new Map<string, Local>(),
+      };
+      body(Array.from({ length: count }, (_, i) => ({ ...common, shift: 16 * i })));
     });
   }
 
