@@ -83,13 +83,18 @@ export class Arrays {
     return rowCount(this.variant.shape, time);
   }
 
+  /** Items of kernels that work on a panel and chunk at a time. */
+  items(features: number): number {
+    return this.variant.shape.chunks * panelsOf(features).count;
+  }
+
   lengthsFor(time: boolean): Argument {
     return time ? this.lengths : 0;
   }
 
   combine(operation: 'add' | 'copy' | 'zero', features: number, time: boolean, args: { x: Buffer; y: Buffer }): void {
     const all = { rows: this.rowCount(time), ...args, ...this.rows(time) };
-    this.program.call(combineKernel(this.k, features, operation), this.variant.shape.chunks, all);
+    this.program.call(combineKernel(this.k, features, operation), this.items(features), all);
   }
 
   /** Lists the non-zeros of an array. */

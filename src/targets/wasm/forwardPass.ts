@@ -253,7 +253,7 @@ export class ForwardPass extends Arrays {
     const { array, affine } = value.raw!;
     const y = this.array(id, value.features, value.time);
     const rows = { rows: this.rowCount(value.time), ...this.rows(value.time) };
-    this.program.call(affineKernel(this.k, value.features), this.variant.shape.chunks, {
+    this.program.call(affineKernel(this.k, value.features), this.items(value.features), {
       x: array,
       y,
       ...affine!,

@@ -97,7 +97,7 @@ function regularize(network: Network, graph: Graph, id: NodeId, { rates }: Resul
   const { regularizer } = graph.loss;
   const layer = graph.layers.find((l) => l.output === id && l.spiking);
   if (!regularizer || !layer) return;
-  network.program.call(regularizerKernel(network.k, layer.features), network.variant.shape.chunks, {
+  network.program.call(regularizerKernel(network.k, layer.features), network.items(layer.features), {
     d: network.cotangentOf(id),
     rows: network.rowCount(true),
     rates: rates.get(layer.layer) as Buffer,

@@ -152,6 +152,35 @@ export function onPanel(f: Func, features: number, panel: Expr, body: (vectors: 
 }
 
 /**
+ * The rows of a panel and chunk (item `panel * chunks + chunk`) of arrays of `all` rows, one after the other: `o` from the
+ * start of each array, `feature` that of an array of features, in bytes. Going through memory in this order is several times
+ * faster than row by row through all panels.
+ */
+export function eachRowInPanel(
+  f: Func,
+  features: number,
+  rows: RowArgs,
+  all: Expr,
+  item: Expr,
+  body: (at: { o: Local; feature: Local; b: Local; t: Local }, vectors: number) => void,
+): void {
+  const { panel, chunk } = panelAndChunk(f, item, rows);
+  const feature = f.let('feature', mul(panel, panelBytes));
+  onPanel(f, features, panel, (vectors, width) => {
+    eachStep(f, rows, chunk, (row, t, samples) => {
+      const b = f.let('b', mul(chunk, rows.group));
+      const o = f.let('o', add(panelStart(i32(0), panel, all), mul(row, width)));
+      const end = f.let('end', add(o, mul(samples, width)));
+      f.while(lt(o, end), () => {
+        body({ o, feature, b, t }, vectors);
+        f.set(o, add(o, width));
+        f.set(b, add(b, 1));
+      });
+    });
+  });
+}
+
+/**
  * Work on up to 8 vectors, half of them at a time. V8 loads all that a block reads before it computes, and so would run out
  * of registers: the halves are blocks of their own, each under a condition that always holds (`truths` are not 0).
  */

@@ -9,17 +9,19 @@ import {
   lane,
   loadI32,
   loadV,
+  lt,
   mul,
   shuffle,
   splat,
   splatI32,
   storeF32,
   storeV,
+  sub,
   subF,
   v,
 } from '../assembler/expr.ts';
 import { exp, log } from '../math.ts';
-import { eachRow, eachVector, eachVectorOf, type Kernel, type Kernels, rowParams } from './kernel.ts';
+import { eachRow, eachRowInPanel, eachVector, type Kernel, type Kernels, rowParams } from './kernel.ts';
 import { existing, lanesSum } from './norm.ts';
 
 /**
@@ -80,17 +82,17 @@ const mulF32 = (a: Expr, b: Expr): Expr => ({
 export function regularizerKernel(k: Kernels, features: number): Kernel {
   const params = ['d', 'rows', 'rates', 'lengths', 'f_min', 'f_max', 'f_slope', ...rowParams] as const;
   return k.kernel(`regularizer_${features}`, params, (f, item, a) => {
-    eachRow(f, a, item, (row, b, t) => {
-      const valid = f.let('valid', splatI32(-1));
-      f.if(a.lengths, () => f.if(ge(t, loadI32(add(a.lengths, mul(b, 4)))), () => f.set(valid, splat(0))));
-      eachVector(f, features, a.rows, row, (o, feature) => {
-        const rate = f.let('rate', loadV(add(a.rates, feature)));
+    const valid = f.let('valid', splatI32(-1));
+    eachRowInPanel(f, features, a, a.rows, item, ({ o, feature, b, t }, vectors) => {
+      f.if(a.lengths, () => f.set(valid, v.splatInt(sub(0, lt(t, loadI32(add(a.lengths, mul(b, 4))))))));
+      const d = f.let('dAt', add(a.d, o));
+      for (let i = 0; i < 16 * vectors; i += 16) {
+        const rate = f.let('rate', loadV(add(a.rates, feature), i));
         const above = v.and(v.gt(rate, v.splatF32(a.f_max)), v.splatF32(a.f_slope));
         const below = v.and(v.lt(rate, v.splatF32(a.f_min)), v.splatF32(a.f_slope));
-        const slope = v.and(v.and(v.sub(above, below), valid), existing(features, feature));
-        const at = f.let('at', add(a.d, o));
-        f.do(storeV(at, v.add(loadV(at), slope)));
-      });
+        const slope = v.and(v.and(v.sub(above, below), valid), existing(features, add(feature, i)));
+        f.do(storeV(d, v.add(loadV(d, i), slope), i));
+      }
     });
   });
 }
@@ -99,16 +101,12 @@ export function regularizerKernel(k: Kernels, features: number): Kernel {
 export function combineKernel(k: Kernels, features: number, operation: 'add' | 'copy' | 'zero'): Kernel {
   const params = ['x', 'y', 'rows', ...rowParams] as const;
   return k.kernel(`${operation}_${features}`, params, (f, item, a) => {
-    eachRow(f, a, item, (row) => {
-      eachVectorOf(f, features, [{ rows: a.rows, row }], ([o]) => {
-        const x = loadV(add(a.x, o));
-        const value = {
-          add: () => v.add(loadV(add(a.y, o)), x),
-          copy: () => x,
-          zero: () => splat(0),
-        }[operation]();
-        f.do(storeV(add(a.y, o), value));
-      });
+    eachRowInPanel(f, features, a, a.rows, item, ({ o }, vectors) => {
+      const [x, y] = [f.let('xAt', add(a.x, o)), f.let('yAt', add(a.y, o))];
+      for (let i = 0; i < 16 * vectors; i += 16) {
+        const value = { add: v.add(loadV(y, i), loadV(x, i)), copy: loadV(x, i), zero: splat(0) }[operation];
+        f.do(storeV(y, value, i));
+      }
     });
   });
 }

@@ -24,12 +24,11 @@ import {
   v,
 } from '../assembler/expr.ts';
 import type { Func } from '../assembler/func.ts';
-import { padded, panelBytes } from '../layout.ts';
+import { padded } from '../layout.ts';
 import {
   eachFeature,
-  eachRow,
+  eachRowInPanel,
   eachStep,
-  eachVector,
   type Kernel,
   type Kernels,
   onPanel,
@@ -181,11 +180,12 @@ export function runningKernel(k: Kernels, features: number): Kernel {
 export function affineKernel(k: Kernels, features: number): Kernel {
   const params = ['x', 'y', 'rows', 'mean', 'scale', 'bias', ...rowParams] as const;
   return k.kernel(`affine_${features}`, params, (f, item, a) => {
-    eachRow(f, a, item, (row) => {
-      eachVector(f, features, a.rows, row, (o, feature) => {
-        const scaled = v.mul(v.sub(loadV(add(a.x, o)), loadV(add(a.mean, feature))), loadV(add(a.scale, feature)));
-        f.do(storeV(add(a.y, o), v.add(scaled, loadV(add(a.bias, feature)))));
-      });
+    eachRowInPanel(f, features, a, a.rows, item, ({ o, feature }, vectors) => {
+      const [x, y] = [f.let('xAt', add(a.x, o)), f.let('yAt', add(a.y, o))];
+      for (let i = 0; i < 16 * vectors; i += 16) {
+        const per = (base: Local) => loadV(add(base, feature), i);
+        f.do(storeV(y, v.add(v.mul(v.sub(loadV(x, i), per(a.mean)), per(a.scale)), per(a.bias)), i));
+      }
     });
   });
 }
@@ -259,29 +259,15 @@ export function sumParts(f: Func, first: Expr, chunks: Expr, kinds: number, size
 export function normBackwardKernel(k: Kernels, features: number): Kernel {
   const params = ['d', 'x', 'rows', 'scale', 'mean', 'offset', 'slope', 'lengths', ...rowParams] as const;
   return k.kernel(`normBackward_${features}`, params, (f, item, a) => {
-    const { panel, chunk } = panelAndChunk(f, item, a);
-    const x = f.let('xStart', panelStart(a.x, panel, a.rows));
-    const d = f.let('dStart', panelStart(a.d, panel, a.rows));
-    const feature = f.let('feature', mul(panel, panelBytes));
     const valid = f.let('valid', splatI32(-1));
-    onPanel(f, features, panel, (vectors, width) => {
-      eachStep(f, a, chunk, (row, t, samples) => {
-        const o = f.let('o', mul(row, width));
-        const end = f.let('end', add(o, mul(samples, width)));
-        const length = f.let('length', add(a.lengths, mul(mul(chunk, a.group), 4)));
-        f.while(lt(o, end), () => {
-          f.if(a.lengths, () => f.set(valid, v.splatInt(sub(0, lt(t, loadI32(length))))));
-          const [xs, ds] = [f.let('xs', add(x, o)), f.let('ds', add(d, o))];
-          for (let i = 0; i < 16 * vectors; i += 16) {
-            const per = (base: Local) => loadV(add(base, feature), i);
-            const common = v.add(per(a.offset), v.mul(v.sub(loadV(xs, i), per(a.mean)), per(a.slope)));
-            const own = v.mul(loadV(ds, i), per(a.scale));
-            f.do(storeV(ds, v.sub(own, v.and(common, valid)), i));
-          }
-          f.set(o, add(o, width));
-          f.set(length, add(length, 4));
-        });
-      });
+    eachRowInPanel(f, features, a, a.rows, item, ({ o, feature, b, t }, vectors) => {
+      f.if(a.lengths, () => f.set(valid, v.splatInt(sub(0, lt(t, loadI32(add(a.lengths, mul(b, 4))))))));
+      const [x, d] = [f.let('xAt', add(a.x, o)), f.let('dAt', add(a.d, o))];
+      for (let i = 0; i < 16 * vectors; i += 16) {
+        const per = (base: Local) => loadV(add(base, feature), i);
+        const common = v.add(per(a.offset), v.mul(v.sub(loadV(x, i), per(a.mean)), per(a.slope)));
+        f.do(storeV(d, v.sub(v.mul(loadV(d, i), per(a.scale)), v.and(common, valid)), i));
+      }
     });
   });
 }
