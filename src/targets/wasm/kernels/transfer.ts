@@ -6,10 +6,10 @@ import {
   type Expr,
   eq,
   eqz,
-  f32,
   ge,
   type I32,
   i32,
+  type Local,
   loadF32,
   loadI32,
   loadU16,
@@ -22,11 +22,21 @@ import {
   storeV,
   sub,
   sum,
+  zeroFill,
 } from '../assembler/expr.ts';
 import type { Func } from '../assembler/func.ts';
-import { panelBytes } from '../layout.ts';
+import { panelBytes, panelWidth } from '../layout.ts';
 import { eventBytes, spanBytes, spanWords } from './events.ts';
-import { eachRow, eachSample, eachVector, type Kernel, type Kernels, rowParams } from './kernel.ts';
+import {
+  chunkRow,
+  eachRow,
+  eachSample,
+  eachVector,
+  type Kernel,
+  type Kernels,
+  type RowArgs,
+  rowParams,
+} from './kernel.ts';
 
 /** Lists events from the host's arrays: offsets of the rows (sample, step), units and counts; counts of 1 come first. */
 export function importEvents(k: Kernels): Kernel {
@@ -156,19 +166,36 @@ export function lastStepKernel(k: Kernels, back: boolean): Kernel {
   const params = ['sequence', 'rows', 'pooled', 'pooledRows', 'features', 'lengths', ...rowParams] as const;
   return k.kernel(back ? 'spreadLast' : 'takeLast', params, (f, item, a) => {
     const end = f.let('padded', and(add(a.features, 3), -4));
-    eachRow(f, a, item, (row, b, t) => {
-      const last = f.let('last', a.T);
-      f.if(a.lengths, () => f.set(last, loadI32(add(a.lengths, mul(b, 4)))));
-      const isLast = f.let('isLast', lt(t, last));
-      f.set(isLast, and(isLast, ge(t, sub(last, 1))));
-      const feature = f.local('i32', 'feature');
-      f.for(feature, 0, end, 1, () => {
-        const inSequence = f.let('inSequence', elementAddress(a.sequence, a.rows, end, row, feature));
-        const inPooled = f.let('inPooled', elementAddress(a.pooled, a.pooledRows, end, b, feature));
-        if (back) f.do(storeF32(inSequence, choose(isLast, loadF32(inPooled), f32(0))));
-        else f.if(isLast, () => f.do(storeF32(inPooled, loadF32(inSequence))));
+    if (back) zeroChunk(f, a, item, end);
+    eachSample(f, a, item, i32(0), (firstRow, b) => {
+      const steps = f.let('steps', a.T);
+      f.if(a.lengths, () => f.set(steps, loadI32(add(a.lengths, mul(b, 4)))));
+      f.if(steps, () => {
+        const row = f.let('last', add(firstRow, mul(sub(steps, 1), a.group)));
+        const feature = f.local('i32', 'feature');
+        f.for(feature, 0, end, 1, () => {
+          const inSequence = elementAddress(a.sequence, a.rows, end, row, feature);
+          const inPooled = elementAddress(a.pooled, a.pooledRows, end, b, feature);
+          f.do(back ? storeF32(inSequence, loadF32(inPooled)) : storeF32(inPooled, loadF32(inSequence)));
+        });
       });
     });
+  });
+}
+
+/** Clears the rows of all steps of a chunk. */
+function zeroChunk(
+  f: Func,
+  a: RowArgs & Readonly<Record<'sequence' | 'rows', Local>>,
+  chunk: Expr,
+  padded: Expr,
+): void {
+  const feature = f.local('i32', 'firstOfPanel');
+  f.for(feature, 0, padded, panelWidth, () => {
+    const left = f.let('width', sub(padded, feature));
+    const width = f.let('bytes', mul(choose(lt(left, panelWidth), left, i32(panelWidth)), 4));
+    const start = sum(a.sequence, mul(mul(feature, a.rows), 4), mul(chunkRow(a, chunk, i32(0)), width));
+    f.do(zeroFill(start, mul(mul(a.T, a.group), width)));
   });
 }
 
