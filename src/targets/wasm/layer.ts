@@ -77,7 +77,7 @@ export class Layer {
     this.products.forEach(
       (lists, i) => void Object.assign(args, { [`events${i}`]: lists.events, [`spans${i}`]: lists.spans }),
     );
-    program.call(kernels.forward, variant.shape.chunks, args, 'loop');
+    program.call(kernels.forward, variant.shape.chunks, args);
     this.gates = variant.training && kernels.gate ? this.listGates() : null;
   }
 

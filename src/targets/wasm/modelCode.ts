@@ -7,7 +7,6 @@ import { programEnd } from './machine.ts';
 import { Network, type Store, type Variant } from './network.ts';
 import { type NeuronKernels, neuronKernels } from './neuron/neuron.ts';
 import { ParameterVector } from './parameters.ts';
-import { pipelined } from './pipeline.ts';
 import { type Buffer, type Program, ProgramBuilder, plan } from './program.ts';
 import { type Shape, shapeOf } from './shape.ts';
 import { addBackward, addUpdate, finishForward, type Results, type Vectors } from './training.ts';
@@ -113,12 +112,7 @@ export class ModelCode {
   prediction(variant: Variant): Prediction {
     const { builder, network } = this.forward(variant);
     const scores = builder.output(network.arrayOf(this.graph.prediction));
-    if (variant.shape.B === 1 && this.isLarge) builder.calls = pipelined(builder.calls);
     return { ...this.planned(builder, variant), scores };
-  }
-
-  private get isLarge(): boolean {
-    return this.graph.parameters.some((p) => p.shape.reduce((product, n) => product * n, 1) >= worthHelp);
   }
 
   private forward(variant: Variant) {
@@ -131,7 +125,8 @@ export class ModelCode {
 
   private planned(builder: ProgramBuilder, { shape, training }: Variant): FedProgram {
     const inputs = new Map([...builder.inputs].map((b) => [b.name, b]));
-    const helped = training || shape.B > 1 || this.isLarge;
+    const largest = Math.max(...this.graph.parameters.map((p) => p.shape.reduce((product, n) => product * n, 1)));
+    const helped = training || shape.B > 1 || largest >= worthHelp;
     return { program: plan(builder, this.arena), inputs, shape, helped };
   }
 

@@ -183,15 +183,14 @@ export class Network {
   /** Lists the non-zeros of an array. */
   list(name: string, array: Buffer, features: number, time: boolean, mask: Mask | null = null): Lists {
     const lists = this.newLists(name, features, time);
-    const args = {
+    this.program.call(listKernel(this.k, features, mask?.p ?? null), this.variant.shape.chunks, {
       source: array,
       mask: mask?.bits ?? 0,
       rows: this.rowCount(time),
       events: lists.events,
       spans: lists.spans,
       ...this.rows(time),
-    };
-    this.program.call(listKernel(this.k, features, mask?.p ?? null), this.variant.shape.chunks, args, stepsOf(time));
+    });
     return lists;
   }
 
@@ -258,7 +257,7 @@ export class Network {
   unpack(source: Buffer, target: Buffer, features: number, time: boolean, initial = false): void {
     const rows = initial ? { ...this.rows(true), T: 1, first: 0 } : this.rows(time);
     const all = { source, target, rows: this.rowCount(time), features, ...rows };
-    this.program.call(unpackKernel(this.k), this.variant.shape.chunks, all, initial ? 'start' : undefined);
+    this.program.call(unpackKernel(this.k), this.variant.shape.chunks, all);
   }
 
   // Forward
@@ -640,9 +639,6 @@ function inputsOf(node: GraphNode): readonly NodeId[] {
   if (node.kind === 'source') return [];
   return 'inputs' in node ? node.inputs : [node.input];
 }
-
-/** The role of a call that treats all rows of a node's value alike. */
-export const stepsOf = (time: boolean) => (time ? ('steps' as const) : undefined);
 
 /** Nodes whose value depends on a trainable parameter: only their cotangents are wanted. */
 function dependents(graph: Graph): ReadonlySet<NodeId> {

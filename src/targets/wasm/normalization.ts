@@ -14,7 +14,7 @@ import {
   totalKernel,
 } from './kernels/norm.ts';
 import { arrayBytes, padded, panelsOf } from './layout.ts';
-import { type Network, type Operand, stepsOf } from './network.ts';
+import type { Network, Operand } from './network.ts';
 import type { Argument, Buffer, Run } from './program.ts';
 
 /** A projection's value after its product, and how a cotangent goes back through it, in place. */
@@ -34,9 +34,9 @@ type Product = Readonly<Record<string, Argument>>;
 export function normalize(network: Network, node: ProjectionNode, x: Buffer, product: Product): Normalization {
   if (node.norm.kind === 'batchnorm' && network.variant.training)
     return batchnorm(network, node, node.norm, x, product);
-  const { features, time } = node.type;
+  const { features } = node.type;
   const items = network.variant.shape.chunks * panelsOf(features).count;
-  network.program.call(productKernel(network.k, features), items, product, stepsOf(time));
+  network.program.call(productKernel(network.k, features), items, product);
   switch (node.norm.kind) {
     case 'none':
       return biasOnly(network, node, x);

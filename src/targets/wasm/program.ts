@@ -29,16 +29,11 @@ export interface Call {
   readonly items: number;
   /** By the kernel's parameters; buffers under other names are used all the same, and kept for as long. */
   readonly args: Readonly<Record<string, Argument>>;
-  /**
-   * What it is in time: the `start` of a layer's states; a `loop` over its steps, which reads what it left at earlier
-   * ones; or the same for all `steps`. The last two do as many as `T` says, from row `first` on.
-   */
-  readonly role?: 'start' | 'loop' | 'steps';
 }
 
 /** Calls, in order, with the buffers they use. */
 export class ProgramBuilder {
-  calls: Call[] = [];
+  readonly calls: Call[] = [];
   /** Calls before all others, if any: what they compute follows from parameters alone and is kept for the next batches. */
   readonly constants: Call[] = [];
   /** Written by the host before the first call. */
@@ -71,8 +66,8 @@ export class ProgramBuilder {
     return buffer;
   }
 
-  call(kernel: Kernel, items: number, args: Call['args'], role?: Call['role']): void {
-    this.calls.push(checked({ kernel, items, args, role }));
+  call(kernel: Kernel, items: number, args: Readonly<Record<string, Argument>>): void {
+    this.calls.push(checked({ kernel, items, args }));
   }
 
   /** A call that reads parameters and what other such calls gave, nothing else. */

@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import { describe, expect, it } from 'vitest';
+import { expect, it } from 'vitest';
 import type { Batch } from '../../../src/data/batch.ts';
 import type { DropoutNode, Graph, PopulationNode } from '../../../src/ir/graph.ts';
 import { Stream } from '../../../src/random/stream.ts';
@@ -207,59 +207,4 @@ it('evaluates and predicts with the weights at hand after training and loading',
   model.load(untrained);
   expect(await expectCurrent()).toEqual(before);
   model.dispose();
-});
-
-describe('the layers of a large network, one behind the other in time, over a single sample', () => {
-  const wide = { norm: 'batchnorm', size: 728 } as const;
-  const readout = [
-    { name: 'readout', type: 'LI', norm: 'batchnorm', size: 3, from: ['last'] },
-    { name: 'pool', type: 'softmax_sum', from: ['readout'] },
-  ] as const;
-
-  it.each([
-    [
-      'a chain',
-      [
-        { ...wide, name: 'h', type: 'RadLIF', from: ['input'] },
-        { name: 'last', type: 'LIF', size: 40, from: ['h'] },
-      ],
-    ],
-    [
-      'two layers that read one list of spikes',
-      [
-        { ...wide, name: 'h', type: 'RLIF', from: ['input'] },
-        { name: 'a', type: 'LIF', size: 40, from: ['h'] },
-        { name: 'b', type: 'LIF', size: 40, from: ['h'] },
-        { name: 'last', type: 'merge', operation: 'add', from: ['a', 'b'] },
-      ],
-    ],
-    [
-      'a layer that reads the sequence from its end',
-      [
-        { ...wide, name: 'h', type: 'RLIF', from: ['input'] },
-        { name: 'last', type: 'LIF', size: 40, bidirectional: true, from: ['h'] },
-      ],
-    ],
-  ] as const)('give the bits of evaluation: %s', async (_, layers) => {
-    const graph = graphOf([...layers, ...readout], { features: 50 });
-    const model = await wasmTarget({ threads: 2 }).compile(graph, options);
-    const own = await model.parameters();
-    const weights = graph.parameters.filter(({ role }) => role === 'weight' || role === 'norm');
-    model.load(new Map(weights.map(({ key }) => [key, own.get(key)!.map((v) => 6 * v)])));
-    for (const steps of [1, 10, 23]) {
-      for (const seed of [1, 2]) {
-        const batch = eventBatch(seed, 1, steps);
-        const { scores, firingRates } = await model.evaluate(batch);
-        expect(await model.predict(batch)).toEqual(scores);
-        const spiking = [...firingRates].filter(([layer]) => layer !== 'readout');
-        if (steps > 1)
-          for (const [layer, rates] of spiking)
-            expect(
-              rates.some((r) => r > 0),
-              layer,
-            ).toBe(true);
-      }
-    }
-    model.dispose();
-  });
 });
