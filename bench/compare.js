@@ -8,6 +8,7 @@
  * FOLDER holds spikes in SHD's layout. What stands in the table is said in bench/README.md.
  */
 import { execFile } from 'node:child_process';
+import { availableParallelism } from 'node:os';
 import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs, promisify } from 'node:util';
@@ -15,7 +16,11 @@ import { parseArgs, promisify } from 'node:util';
 const everyNetwork = ['LIF', 'adLIF', 'RLIF', 'RadLIF']
   .flatMap((neuron) => [128, 512, 1024].map((hidden) => `${neuron}:${hidden}`))
   .concat('GRU:128');
-const sweeps = { batch: [16, 32, 64, 128, 256], steps: [50, 100, 200, 400], threads: [1, 2] };
+const sweeps = {
+  batch: [16, 32, 64, 128, 256],
+  steps: [50, 100, 200, 400],
+  threads: [1, 2, 4, 8].filter((n) => n <= availableParallelism()),
+};
 
 const { values: options } = parseArgs({
   options: {

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { basename } from 'node:path';
-import { describePipeline, type PipelineInfo } from './data/describe.ts';
+import { describePipeline, type PipelineError, type PipelineInfo } from './data/describe.ts';
 import type { DataSpans } from './data/pipeline.ts';
 import { CompileError, type Diagnostic, Reporter } from './diagnostics/diagnostic.ts';
 import type { Source, Span } from './diagnostics/source.ts';
@@ -129,7 +129,8 @@ function describeData(data: Experiment['data'], spec: MapTree, reporter: Reporte
 }
 
 /** Step 0 of the data pipeline is the source, step k the k-th transform. */
-function stepSpan(spec: MapTree, step: number): Span | undefined {
+function stepSpan(spec: MapTree, step: PipelineError['step']): Span | undefined {
+  if (step === 'validation') return get(spec, 'data', 'validation', 'type')?.span;
   if (step === 0) return get(spec, 'data', 'source', 'type')?.span;
   return get((get(spec, 'data', 'transforms') as ListTree).items[step - 1], 'type')?.span;
 }

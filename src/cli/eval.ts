@@ -37,7 +37,7 @@ export function evalCommand(): Command {
     .argument('<run|model.onnx>', 'a run folder, or a model that "sparchc export" or "sparchc train" wrote')
     .addOption(new Option('--split <name>', 'which samples').choices(['train', 'validation', 'test']).default('test'))
     .option('--spec <file>', 'the spec that names the data of a model (default: spec.resolved.yaml in its folder)')
-    .option('--no-cost', 'accuracy, loss and firing rates only, in about half the time');
+    .option('--no-cost', 'accuracy, loss and firing rates only, which is faster');
   return withOutput(withTarget(withSet(command)))
     .addHelpText('after', EXAMPLES)
     .action(evaluate);

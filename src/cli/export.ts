@@ -132,7 +132,8 @@ async function exportRun(path: string, options: ExportOptions): Promise<void> {
   await writeFileAtomically(file, bytes);
   output.say(`wrote ${file} (${count(bytes.length / 1024)} KiB)`);
   const change = weightType === 'float32' ? {} : await accuracyChange(spec, weights, weightType, metadata, output);
-  if (!segmentation && options.input === 'features') output.say(`next   ${evalCommandFor(file, folder)}`);
+  const next = nextCommandFor(file, folder, options);
+  if (next) output.say(`next   ${next}`);
   output.document({ file, bytes: bytes.length, ...about, ...change });
 }
 
@@ -211,8 +212,11 @@ function requireFitting({ format, mode, input, record, quantize, half, fold, dt,
   throw new UserError('SP662', message, { exitCode: 2 });
 }
 
-/** A model elsewhere has no spec beside it that names the data. */
-function evalCommandFor(file: string, folder: RunFolder): string {
+/** What to try with the file; a stream of features has no command. */
+function nextCommandFor(file: string, folder: RunFolder, { mode, input }: ExportOptions): string | null {
+  if (input === 'waveform') return `sparchc infer ${shellQuote(file)} ${mode === 'step' ? '-' : 'RECORDING.wav'}`;
+  if (mode === 'step') return null;
+  // A model elsewhere has no spec beside it that names the data.
   const spec = dirname(file) === dirname(folder.spec) ? [] : ['--spec', folder.spec];
   return ['sparchc', 'eval', file, ...spec].map(shellQuote).join(' ');
 }

@@ -9,6 +9,8 @@ export interface DataShape {
   /** Units that spike, or features of a time step; 1 for a waveform. */
   readonly features: number;
   readonly classes: number;
+  /** False where it is certain, without opening any file, that nobody knows who speaks the samples. */
+  readonly speakers?: false;
   /** Waveforms only: samples per second, or null where the files tell. */
   readonly rate?: number | null;
   /** Steps only: what values a feature takes. */

@@ -3,6 +3,7 @@ import type { ValueSet } from '../ir/step.ts';
 import type { Call, DataConfig } from './config.ts';
 import type { DataShape } from './definition.ts';
 import { datasetByName, datasets, transformByName, transforms } from './registry.ts';
+import { NO_SPEAKERS, speakers } from './validation.ts';
 
 /** What a network gets from a data pipeline. */
 export interface PipelineInfo {
@@ -19,12 +20,13 @@ export interface PipelineError {
   /** One sentence that says what is wrong and what would be right. */
   readonly error: string;
   /** Where: 0 is the source, k the k-th transform. */
-  readonly step: number;
+  readonly step: number | 'validation';
 }
 
 /** Follows the data's shape from the source through the transforms, without opening any file. */
 export function describePipeline(config: DataConfig): PipelineInfo | PipelineError {
-  let shape = describeSource(config.source);
+  const source = describeSource(config.source);
+  let shape = source;
   for (const [index, call] of config.transforms.entries()) {
     if ('error' in shape) break;
     const next = inferTransform(shape, call);
@@ -33,6 +35,8 @@ export function describePipeline(config: DataConfig): PipelineInfo | PipelineErr
   }
   if ('error' in shape) return { ...shape, step: 0 };
   if (shape.kind !== 'steps') return { error: noSteps[shape.kind], step: config.transforms.length };
+  if (config.validation.type === speakers.name && 'speakers' in source)
+    return { error: NO_SPEAKERS, step: 'validation' };
   const { features, classes, set = 'real', steps = null, stepDuration = null } = shape;
   return { features, classes, set, steps, stepDuration };
 }

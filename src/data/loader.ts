@@ -71,7 +71,9 @@ export async function openLoader(
   report: ReportPreparation = () => {},
 ): Promise<Loader> {
   const pipeline = describePipeline(config);
-  if ('error' in pipeline) throw new UserError('SP700', pipeline.error, { exitCode: 2 });
+  if ('error' in pipeline) {
+    throw new UserError(pipeline.step === 'validation' ? 'SP710' : 'SP700', pipeline.error, { exitCode: 2 });
+  }
   const dataset = await lookUp(datasetByName, config.source.type).open(config.source.params, report);
   try {
     const { plan } = lookUp(validationByName, config.validation.type);

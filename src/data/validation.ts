@@ -35,6 +35,9 @@ const SPEAKER_SHARE = 0.2;
 const SAMPLE_SHARE = 0.1;
 const seed = { type: 'integer', min: 0, default: 1, description: 'which speakers or samples are held out' } as const;
 
+export const NO_SPEAKERS =
+  'validation by speakers needs a dataset that knows its speakers; use fraction(share=0.1) instead';
+
 export const speakers = defineValidation({
   name: 'speakers',
   description: 'holds out all training samples of some speakers',
@@ -50,8 +53,7 @@ export const speakers = defineValidation({
   plan: (dataset, { count, seed }) => {
     const train = trainSplit(dataset);
     if (!train.speakers) {
-      const message = 'validation by speakers needs a dataset that knows its speakers; use fraction(share=0.1) instead';
-      throw new UserError('SP710', message);
+      throw new UserError('SP710', NO_SPEAKERS);
     }
     return holdOut(dataset, heldOutSpeakers(train.speakers, count, seed));
   },

@@ -41,7 +41,8 @@ export async function checkpointToResume(folder: RunFolder, graph: Graph): Promi
 }
 
 /**
- * Trains, tests the selected weights and leaves everything in the run's folder.
+ * Trains, tests the selected weights and leaves everything in the run's folder. Where other processes might train there,
+ * the caller locks it before reading the checkpoint (`folder.lock()`).
  * Throws what `train` throws, and UserError SP824 where the checkpoint is another target's.
  */
 export async function trainRun(run: Run): Promise<RunResult> {

@@ -311,6 +311,7 @@ test('assume_rate: the shape, and a warning', async () => {
     features: 1,
     classes: 2,
     rate: 8000,
+    speakers: false,
   });
   const dataset = await open(audioFolder, given);
   expect(dataset.warnings).toEqual([expect.stringContaining('assume_rate=8000Hz reads recordings as if')]);

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, describe, expect, it } from 'vitest';
+import { importCommand } from '../../src/cli/import.ts';
 import { UserError } from '../../src/diagnostics/diagnostic.ts';
 import { importNir, importNirFile } from '../../src/import/nir.ts';
 import type { NirGraph } from '../../src/targets/nir/graph.ts';
@@ -345,6 +346,14 @@ describe('sparchc import', () => {
     expect(layers(again)).toEqual(layers(first));
     expect([...again.weights.keys()]).toEqual([...first.weights.keys()]);
     for (const [key, values] of first.weights) expect(again.weights.get(key), key).toEqual(values);
+  });
+
+  it('knows time steps of NIR files only', async () => {
+    const args = ['test/fixtures/import/LIF.pth', '--dt', '1ms', '-o', join(cwd, 'none')];
+    await expect(importCommand().exitOverride().parseAsync(args, { from: 'user' })).rejects.toMatchObject({
+      message: '--dt is about NIR files; a model of sparch has no duration',
+      exitCode: 2,
+    });
   });
 
   it('refuses what is no network in one sentence', async () => {

@@ -50,7 +50,10 @@ export const audioFolder = defineDataset({
     seed: { type: 'integer', min: 0, default: 1, description: 'which of them' },
     ...audioParams,
   },
-  describe: ({ classes, ...params }) => audioShape(classes, params),
+  describe: ({ classes, list, speaker, ...params }) => ({
+    ...audioShape(classes, params),
+    ...(list === null && speaker === null && { speakers: false }),
+  }),
   open: async ({ folder, classes, list, speaker, test, seed, ...params }) => {
     requireFolder(folder, HINT);
     const found = list === null ? inFolders(folder) : inList(folder, list);

@@ -55,7 +55,7 @@ export const randman = defineDataset({
   name: 'randman',
   description: 'synthetic spike times on random smooth manifolds, one for each class (Zenke & Vogels 2021)',
   params,
-  describe: ({ units, classes }) => ({ kind: 'spikes', features: units, classes }),
+  describe: ({ units, classes }) => ({ kind: 'spikes', features: units, classes, speakers: false }),
   open: async (task) => {
     const manifolds = Array.from({ length: task.classes }, (_, label) => classManifolds(task, label));
     const splits: Partial<Record<SplitName, DatasetSplit>> = {};

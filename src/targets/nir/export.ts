@@ -1,5 +1,5 @@
 import { UserError } from '../../diagnostics/diagnostic.ts';
-import type { Graph, MergeNode, NodeId, PopulationNode, ProjectionNode } from '../../ir/graph.ts';
+import type { Graph, GraphNode, MergeNode, NodeId, PopulationNode, ProjectionNode } from '../../ir/graph.ts';
 import { foldBatchnorm } from '../foldBatchnorm.ts';
 import type { Tensors } from '../target.ts';
 import { type NirArray, type NirEdge, type NirFile, type NirGraph, type NirNode, vector } from './graph.ts';
@@ -123,8 +123,8 @@ class Exporting {
     const byId = new Map(this.graph.nodes.map((node) => [node.id, node]));
     const last = byId.get(this.graph.output)!;
     for (const node of this.graph.nodes) {
-      const input = 'input' in node ? byId.get(node.input) : undefined;
-      if (input?.kind === 'readout') this.refuse(node.id, `NIR has no pools, and it reads that of "${input.id}"`);
+      const pool = inputsOf(node).find((id) => byId.get(id)?.kind === 'readout');
+      if (pool !== undefined) this.refuse(node.id, `NIR has no pools, and it reads that of "${pool}"`);
     }
     if (last.kind !== 'readout') return last.id;
     const reason = `NIR has no pools such as ${last.step.name}, since its networks give a sequence`;
@@ -200,6 +200,11 @@ class Exporting {
     for (const input of inputs) this.edges.push([input, name]);
     return name;
   }
+}
+
+function inputsOf(node: GraphNode): readonly NodeId[] {
+  if (node.kind === 'source') return [];
+  return 'inputs' in node ? node.inputs : [node.input];
 }
 
 /** `h1.I` is the projection of the layer `h1`, and `h1` that of a dense layer. */

@@ -1,10 +1,10 @@
 import type { PopulationNode, ReadoutNode } from '../../ir/graph.ts';
 import type { Var } from '../../ir/step.ts';
+import type { Arrays, Lists, Operand } from './arrays.ts';
 import { gateBytes, scratchBytes } from './kernels/dots.ts';
 import { uniformKernel } from './kernels/draws.ts';
 import { copyKernel, gradientKernel, layerSumsKernel } from './kernels/gradients.ts';
 import { arrayBytes, matrixRows, padded, panelsOf } from './layout.ts';
-import type { Lists, Network, Operand } from './network.ts';
 import { affineInputs, backwardSequences } from './neuron/backward.ts';
 import { ownOutput } from './neuron/forward.ts';
 import type { NeuronKernels } from './neuron/neuron.ts';
@@ -19,7 +19,7 @@ export class Layer {
   inputCotangents: Buffer[] = [];
   /** By normalised input: per chunk, sums of its cotangent and of the cotangent times (input - mean). */
   readonly inputSums = new Map<number, Buffer>();
-  private readonly network: Network;
+  private readonly network: Arrays;
   private readonly kernels: NeuronKernels;
   private readonly name: string;
   private readonly shared: Record<string, Argument>;
@@ -29,7 +29,7 @@ export class Layer {
   private readonly once: ReadonlyMap<number, Buffer>;
 
   constructor(
-    network: Network,
+    network: Arrays,
     node: PopulationNode | ReadoutNode,
     kernels: NeuronKernels,
     inputs: readonly Operand[],
@@ -100,8 +100,10 @@ export class Layer {
     const { adjoint, features } = kernels.plan;
     const { chunks } = network.variant.shape;
     const perSample = (what: string) => network.array(`${what} of ${this.name}`, features, false);
-    for (const name of backwardSequences(kernels.plan))
-      this.sequences[name] = network.array(`${name} of ${this.name}`, features, true);
+    for (const name of backwardSequences(kernels.plan)) {
+      const inPlace = name === 'dInput0' && kernels.plan.inPlace;
+      this.sequences[name] = inPlace ? dOutput : network.array(`${name} of ${this.name}`, features, true);
+    }
     const args: Record<string, Argument> = { ...this.shared, ...this.sequences, dOutput, ...network.rows(true) };
     adjoint.states.forEach((_, i) => {
       args[`carried${i}`] = perSample('carried');
@@ -127,7 +129,7 @@ export class Layer {
   }
 
   /** The parameters' gradients, from the sums and outer products of all directions. */
-  static gradients(network: Network, node: PopulationNode, layers: readonly Layer[]): void {
+  static gradients(network: Arrays, node: PopulationNode, layers: readonly Layer[]): void {
     const [first] = layers;
     const { adjoint, features, step, outers } = first.kernels.plan;
     const { program, store } = network;
@@ -201,7 +203,7 @@ export const initialName = (node: PopulationNode | ReadoutNode, state: string, d
 
 /** Parameters, and what the prelude computes of them. */
 function onceBuffers(
-  network: Network,
+  network: Arrays,
   node: PopulationNode | ReadoutNode,
   kernels: NeuronKernels,
   name: string,

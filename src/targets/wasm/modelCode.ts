@@ -1,10 +1,11 @@
 import type { Graph, PopulationNode, ReadoutNode } from '../../ir/graph.ts';
 import type { CompileOptions } from '../target.ts';
+import type { Store, Variant } from './arrays.ts';
 import { addDriver } from './driver.ts';
 import { Kernels } from './kernels/kernel.ts';
 import { padded } from './layout.ts';
 import { programEnd } from './machine.ts';
-import { Network, type Store, type Variant } from './network.ts';
+import { Network } from './network.ts';
 import { type NeuronKernels, neuronKernels } from './neuron/neuron.ts';
 import { ParameterVector } from './parameters.ts';
 import { type Buffer, type Program, ProgramBuilder, plan } from './program.ts';

@@ -1,491 +1,28 @@
-import {
-  type DropoutNode,
-  type Graph,
-  type GraphNode,
-  layerOf,
-  type MergeNode,
-  type NodeId,
-  type PopulationNode,
-  type ProjectionNode,
-  type ReadoutNode,
+import type {
+  DropoutNode,
+  Graph,
+  GraphNode,
+  MergeNode,
+  NodeId,
+  PopulationNode,
+  ProjectionNode,
+  ReadoutNode,
 } from '../../ir/graph.ts';
+import { layerOf } from '../../ir/graph.ts';
+import type { Mask } from './arrays.ts';
+import { ForwardPass, inputsOf } from './forwardPass.ts';
 import { gatedInputGradientKernel, inputGradientKernel, scratchBytes } from './kernels/dots.ts';
-import { eventBytes, listKernel, sortKernel, spanBytes, startsWords } from './kernels/events.ts';
-import type { Kernels } from './kernels/kernel.ts';
-import { combineKernel } from './kernels/loss.ts';
-import { applyMaskKernel, drawsMask, maskBytes, maskKernel, packMaskKernel } from './kernels/masks.ts';
-import { affineKernel } from './kernels/norm.ts';
-import { importEvents, lastStepKernel, placeKernel, scatterKernel, unpackKernel } from './kernels/transfer.ts';
-import { inputsPerItem, weightGradientKernel } from './kernels/weightGradient.ts';
 import { Layer } from './layer.ts';
-import { arrayBytes, matrixRows, padded, panelsOf } from './layout.ts';
-import type { NeuronKernels } from './neuron/neuron.ts';
-import { type Normalization, normalize } from './normalization.ts';
-import type { Argument, Buffer, ProgramBuilder } from './program.ts';
-import { rowCount, rowsOf, type Shape } from './shape.ts';
-
-/** Where parameters, their gradients and buffers of the model lie for good. */
-export interface Store {
-  parameter(key: string): Buffer;
-  gradient(key: string): Buffer;
-  isTrained(key: string): boolean;
-  /** Vectors as long as any layer is wide. */
-  readonly ones: Buffer;
-  readonly zeros: Buffer;
-}
-
-/** What a program is built for; everything else about a batch is read when it runs. */
-export interface Variant {
-  readonly shape: Shape;
-  readonly training: boolean;
-  readonly input: 'events' | 'dense';
-  /** Initial states and dropout masks are drawn in memory where they can be; otherwise the host writes them. */
-  readonly drawsStates: boolean;
-  readonly drawsMasks: boolean;
-  /** Events there is room for. */
-  readonly events: number;
-  readonly lengths: boolean;
-}
-
-/** The rows of a node's value as lists of what is not zero. */
-export interface Lists {
-  readonly events: Buffer;
-  readonly spans: Buffer;
-  readonly features: number;
-}
-
-/** An array, to be read as (x - mean) * scale + bias where it has an affine part. */
-export interface Operand {
-  readonly array: Buffer;
-  readonly affine: { readonly mean: Buffer; readonly scale: Buffer; readonly bias: Buffer } | null;
-}
-
-interface Mask {
-  readonly bits: Buffer;
-  readonly p: number;
-}
-
-/** A node's value, in the forms that were asked for so far. */
-interface Value {
-  readonly features: number;
-  readonly time: boolean;
-  array: Buffer | null;
-  /** The value before a normalisation that whoever reads it applies. */
-  raw: Operand | null;
-  lists: Lists | null;
-  /** The value is another node's times a dropout mask. */
-  masked: { readonly input: NodeId; readonly mask: Mask } | null;
-  /** Which elements of this value's cotangent matter; null: all. */
-  gates: Lists | null;
-}
+import type { Buffer } from './program.ts';
 
 /** Builds the calls of one pass through a graph, and of the way back. */
-export class Network {
-  readonly k: Kernels;
-  readonly program: ProgramBuilder;
-  readonly store: Store;
-  readonly variant: Variant;
-  readonly graph: Graph;
-  readonly lengths: Argument;
-  /** How many valid steps, or samples, each chunk has. */
-  readonly stepCounts: Buffer;
-  readonly sampleCounts: Buffer;
-  private readonly neuronsOf: (node: PopulationNode | ReadoutNode, affine: readonly boolean[]) => NeuronKernels;
-  private readonly values = new Map<NodeId, Value>();
-  private readonly norms = new Map<NodeId, Normalization>();
-  private readonly layers = new Map<NodeId, Layer[]>();
+export class Network extends ForwardPass {
+  private readonly trained: ReadonlySet<NodeId> = dependents(this.graph);
   private readonly cotangents = new Map<NodeId, Buffer>();
-  private readonly trained: ReadonlySet<NodeId>;
-
-  constructor(
-    graph: Graph,
-    k: Kernels,
-    program: ProgramBuilder,
-    store: Store,
-    variant: Variant,
-    neuronsOf: Network['neuronsOf'],
-  ) {
-    this.graph = graph;
-    this.k = k;
-    this.program = program;
-    this.store = store;
-    this.variant = variant;
-    this.neuronsOf = neuronsOf;
-    this.trained = dependents(graph);
-    this.lengths = variant.lengths ? program.input('lengths', variant.shape.B * 4) : 0;
-    this.stepCounts = program.input('stepCounts', variant.shape.chunks * 4);
-    this.sampleCounts = program.input('sampleCounts', variant.shape.chunks * 4);
-    for (const node of graph.nodes) this.values.set(node.id, this.forward(node));
-  }
-
-  // What others need to know
-
-  rows(time: boolean) {
-    return rowsOf(this.variant.shape, time);
-  }
-
-  array(name: string, features: number, time: boolean): Buffer {
-    return this.program.buffer(name, arrayBytes(rowCount(this.variant.shape, time), features));
-  }
-
-  rowCount(time: boolean): number {
-    return rowCount(this.variant.shape, time);
-  }
-
-  /** A value as a plain array [rows, features]. */
-  arrayOf(id: NodeId): Buffer {
-    const value = this.valueOf(id);
-    value.array ??= this.materialize(id, value);
-    return value.array;
-  }
-
-  /** A value's lists, where something asked for them. */
-  knownLists(id: NodeId): Lists | null {
-    return this.valueOf(id).lists;
-  }
-
-  timeOf(id: NodeId): boolean {
-    return this.valueOf(id).time;
-  }
-
-  featuresOf(id: NodeId): number {
-    return this.valueOf(id).features;
-  }
-
-  lengthsFor(time: boolean): Argument {
-    return time ? this.lengths : 0;
-  }
-
-  /** The cotangent of a node so far, zero where there is none. */
-  cotangentOf(id: NodeId): Buffer {
-    const known = this.cotangents.get(id);
-    if (known) return known;
-    const { features, time } = this.valueOf(id);
-    const buffer = this.array(`d ${id}`, features, time);
-    this.combine('zero', features, time, { x: buffer, y: buffer });
-    this.cotangents.set(id, buffer);
-    return buffer;
-  }
-
-  /** A buffer for the cotangent of a node that has none yet. */
-  freshCotangent(id: NodeId): Buffer {
-    const { features, time } = this.valueOf(id);
-    const buffer = this.array(`d ${id}`, features, time);
-    this.cotangents.set(id, buffer);
-    return buffer;
-  }
-
-  combine(operation: 'add' | 'copy' | 'zero', features: number, time: boolean, args: { x: Buffer; y: Buffer }): void {
-    const all = { rows: this.rowCount(time), ...args, ...this.rows(time) };
-    this.program.call(combineKernel(this.k, features, operation), this.variant.shape.chunks, all);
-  }
-
-  /** Lists the non-zeros of an array. */
-  list(name: string, array: Buffer, features: number, time: boolean, mask: Mask | null = null): Lists {
-    const lists = this.newLists(name, features, time);
-    this.program.call(listKernel(this.k, features, mask?.p ?? null), this.variant.shape.chunks, {
-      source: array,
-      mask: mask?.bits ?? 0,
-      rows: this.rowCount(time),
-      events: lists.events,
-      spans: lists.spans,
-      ...this.rows(time),
-    });
-    return lists;
-  }
-
-  newLists(name: string, features: number, time: boolean, bytesEach = eventBytes): Lists {
-    const { chunks, group, T } = this.variant.shape;
-    const bytes = chunks * group * (time ? T : 1) * padded(features) * bytesEach;
-    return {
-      events: this.program.buffer(`events of ${name}`, bytes),
-      spans: this.program.buffer(`spans of ${name}`, this.rowCount(time) * spanBytes),
-      features,
-    };
-  }
-
-  /** gradient += lists^T d, for weights [lists.features, features]. */
-  weightGradient(
-    name: string,
-    lists: Lists,
-    d: Buffer,
-    features: number,
-    time: boolean,
-    gradient: Buffer,
-    accumulate: boolean,
-  ): void {
-    const { chunks } = this.variant.shape;
-    const sorted = this.program.buffer(`sorted events of ${name}`, lists.events.bytes);
-    const starts = this.program.buffer(`starts of ${name}`, chunks * startsWords(lists.features) * 4);
-    this.program.call(sortKernel(this.k, lists.features), chunks, { ...lists, sorted, starts, ...this.rows(time) });
-    const parts = Math.ceil(lists.features / inputsPerItem(lists.features));
-    this.program.call(weightGradientKernel(this.k, lists.features, features), parts * panelsOf(features).count, {
-      gradient,
-      d,
-      dRows: this.rowCount(time),
-      starts,
-      sorted,
-      chunks,
-      accumulate: accumulate ? 1 : 0,
-    });
-  }
-
-  place(
-    source: { array: Buffer; features: number; from: number },
-    target: { array: Buffer; features: number; to: number },
-    count: number,
-    time: boolean,
-    options: { reversed?: boolean; accumulate?: boolean } = {},
-  ): void {
-    this.program.call(placeKernel(this.k), this.variant.shape.chunks, {
-      source: source.array,
-      sourceFeatures: source.features,
-      from: source.from,
-      target: target.array,
-      targetFeatures: target.features,
-      to: target.to,
-      count,
-      rows: this.rowCount(time),
-      reversed: options.reversed ? 1 : 0,
-      accumulate: options.accumulate ? 1 : 0,
-      lengths: this.lengths,
-      ...this.rows(time),
-    });
-  }
-
-  /** The host's row-major [B, T, features] (or [B, features] at row 0 of the samples) into an array. */
-  unpack(source: Buffer, target: Buffer, features: number, time: boolean, initial = false): void {
-    const rows = initial ? { ...this.rows(true), T: 1, first: 0 } : this.rows(time);
-    const all = { source, target, rows: this.rowCount(time), features, ...rows };
-    this.program.call(unpackKernel(this.k), this.variant.shape.chunks, all);
-  }
-
-  // Forward
-
-  private forward(node: GraphNode): Value {
-    this.program.layer = layerOf(this.graph, node);
-    const base: Value = {
-      features: node.type.features,
-      time: node.type.time,
-      array: null,
-      raw: null,
-      lists: null,
-      masked: null,
-      gates: null,
-    };
-    switch (node.kind) {
-      case 'source':
-        return { ...base, ...this.source(node.type.features) };
-      case 'projection':
-        return { ...base, ...this.projection(node) };
-      case 'population':
-        return { ...base, ...this.population(node) };
-      case 'dropout':
-        return { ...base, ...this.dropout(node) };
-      case 'merge':
-        return { ...base, array: this.merge(node) };
-      case 'readout':
-        return { ...base, array: this.readout(node) };
-    }
-  }
-
-  private source(features: number): Partial<Value> {
-    const { shape, input, events } = this.variant;
-    if (input === 'dense') {
-      const host = this.program.input('input', shape.B * shape.T * features * 4);
-      const array = this.array('input', features, true);
-      this.unpack(host, array, features, true);
-      return { array };
-    }
-    const lists: Lists = {
-      events: this.program.buffer('events of input', events * eventBytes),
-      spans: this.program.buffer('spans of input', this.rowCount(true) * spanBytes),
-      features,
-    };
-    this.program.call(importEvents(this.k), shape.chunks, {
-      offsets: this.program.input('offsets', (shape.B * shape.T + 1) * 4),
-      units: this.program.input('units', events * 2),
-      counts: this.program.input('counts', events * 4),
-      events: lists.events,
-      spans: lists.spans,
-      ...this.rows(true),
-    });
-    return { lists };
-  }
-
-  private listsOf(id: NodeId): Lists {
-    const value = this.valueOf(id);
-    const { masked } = value;
-    // Masked spikes are listed as they are multiplied; nothing else may need them as an array.
-    value.lists ??=
-      masked && !value.array
-        ? this.list(id, this.arrayOf(masked.input), value.features, value.time, masked.mask)
-        : this.list(id, this.arrayOf(id), value.features, value.time);
-    return value.lists;
-  }
-
-  private projection(node: ProjectionNode): Partial<Value> {
-    const { features, time } = node.type;
-    const lists = this.listsOf(node.input);
-    const x = this.array(`product ${node.id}`, features, time);
-    const norm = normalize(this, node, x, {
-      weights: this.store.parameter(node.weight),
-      inputs: matrixRows(lists.features),
-      x,
-      rows: this.rowCount(time),
-      spans: lists.spans,
-      events: lists.events,
-      ...this.rows(time),
-    });
-    this.norms.set(node.id, norm);
-    return norm.value;
-  }
-
-  private population(node: PopulationNode): Partial<Value> {
-    const inputs = node.inputs.map((id) => this.rawOrArray(id));
-    const kernels = this.neuronsOf(
-      node,
-      inputs.map((i) => i.affine !== null),
-    );
-    const directions = node.bidirectional ? [0, 1] : [0];
-    const layers = directions.map((direction) => {
-      const own = inputs.map((input) =>
-        direction === 0 ? input : { ...input, array: this.reversed(input.array, node.size) },
-      );
-      return new Layer(this, node, kernels, own, direction);
-    });
-    this.layers.set(node.id, layers);
-    if (!node.bidirectional) return { array: layers[0].output, gates: layers[0].gates };
-    const array = this.array(`both directions of ${node.id}`, 2 * node.size, true);
-    layers.forEach((layer, direction) => {
-      const target = { array, features: 2 * node.size, to: direction * node.size };
-      this.place({ array: layer.output, features: node.size, from: 0 }, target, node.size, true, {
-        reversed: direction === 1,
-      });
-    });
-    return { array };
-  }
-
-  private reversed(array: Buffer, features: number): Buffer {
-    const turned = this.array(`reversed ${array.name}`, features, true);
-    this.place({ array, features, from: 0 }, { array: turned, features, to: 0 }, features, true, { reversed: true });
-    return turned;
-  }
-
-  private rawOrArray(id: NodeId): Operand {
-    const value = this.valueOf(id);
-    return value.raw ?? { array: this.arrayOf(id), affine: null };
-  }
-
-  private dropout(node: DropoutNode): Partial<Value> {
-    const input = this.valueOf(node.input);
-    if (!this.variant.training) return input;
-    return { masked: { input: node.input, mask: this.maskOf(node) }, gates: input.gates };
-  }
-
-  private readonly masks = new Map<NodeId, Mask>();
-
-  private maskOf(node: DropoutNode): Mask {
-    const known = this.masks.get(node.id);
-    if (known) return known;
-    const { features, time } = node.type;
-    const { B, T, chunks } = this.variant.shape;
-    const rows = { rows: this.rowCount(time), ...this.rows(time) };
-    const mask = this.program.buffer(`mask ${node.id}`, maskBytes(this.rowCount(time), features));
-    if (this.variant.drawsMasks && drawsMask(node)) {
-      const keys = this.program.input(`keys of mask ${node.id}`, B * 8);
-      this.program.call(maskKernel(this.k, features, node.p), chunks, { keys, mask, ...rows });
-    } else {
-      const source = this.program.input(`mask ${node.id}`, B * (time ? T : 1) * features * 4);
-      this.program.call(packMaskKernel(this.k, features), chunks, { source, mask, ...rows });
-    }
-    const made = { bits: mask, p: node.p };
-    this.masks.set(node.id, made);
-    return made;
-  }
-
-  /** y = x * mask. */
-  private applyMask(x: Buffer, y: Buffer, { bits, p }: Mask, features: number, time: boolean): void {
-    const rows = { rows: this.rowCount(time), ...this.rows(time) };
-    this.program.call(applyMaskKernel(this.k, features, p), this.variant.shape.chunks, { x, y, mask: bits, ...rows });
-  }
-
-  private merge(node: MergeNode): Buffer {
-    const { features, time } = node.type;
-    const array = this.array(node.id, features, time);
-    let to = 0;
-    node.inputs.forEach((id, i) => {
-      const size = this.featuresOf(id);
-      if (node.operation === 'add')
-        this.combine(i === 0 ? 'copy' : 'add', features, time, { x: this.arrayOf(id), y: array });
-      else this.place({ array: this.arrayOf(id), features: size, from: 0 }, { array, features, to }, size, time);
-      to += size;
-    });
-    return array;
-  }
-
-  private readout(node: ReadoutNode): Buffer {
-    const input = this.rawOrArray(node.input);
-    const kernels = this.neuronsOf(node, [input.affine !== null]);
-    const layer = new Layer(this, node, kernels, [input], 0);
-    this.layers.set(node.id, [layer]);
-    const pooled = this.array(node.id, node.type.features, false);
-    this.lastStep(layer.output, pooled, node.type.features, false);
-    return pooled;
-  }
-
-  private lastStep(sequence: Buffer, pooled: Buffer, features: number, back: boolean): void {
-    this.program.call(lastStepKernel(this.k, back), this.variant.shape.chunks, {
-      sequence,
-      rows: this.rowCount(true),
-      pooled,
-      pooledRows: this.rowCount(false),
-      features,
-      lengths: this.lengths,
-      ...this.rows(true),
-    });
-  }
-
-  private materialize(id: NodeId, value: Value): Buffer {
-    if (value.masked) return this.multiply(id, value);
-    return value.raw ? this.normalize(id, value) : this.scatter(id, value);
-  }
-
-  private multiply(id: NodeId, { masked, features, time }: Value): Buffer {
-    const { input, mask } = masked!;
-    const y = this.array(id, features, time);
-    this.applyMask(this.arrayOf(input), y, mask, features, time);
-    return y;
-  }
-
-  private normalize(id: NodeId, value: Value): Buffer {
-    const { array, affine } = value.raw!;
-    const y = this.array(id, value.features, value.time);
-    const rows = { rows: this.rowCount(value.time), ...this.rows(value.time) };
-    this.program.call(affineKernel(this.k, value.features), this.variant.shape.chunks, {
-      x: array,
-      y,
-      ...affine!,
-      ...rows,
-    });
-    return y;
-  }
-
-  private scatter(id: NodeId, value: Value): Buffer {
-    const y = this.array(id, value.features, value.time);
-    const rows = { rows: this.rowCount(value.time), ...this.rows(value.time) };
-    const { spans, events } = value.lists!;
-    this.program.call(scatterKernel(this.k, value.features), this.variant.shape.chunks, { y, spans, events, ...rows });
-    return y;
-  }
-
-  private valueOf(id: NodeId): Value {
-    const value = this.values.get(id);
-    if (!value) throw new Error(`node "${id}" is read before it is computed`);
-    return value;
-  }
-
-  // Backward
+  /** Sums over the cotangents of normalised products that were made along with them. */
+  private readonly cotangentSums = new Map<NodeId, Buffer>();
+  /** Dropouts whose cotangent was multiplied by the mask when it was computed. */
+  private readonly maskedAlready = new Set<NodeId>();
 
   /** From the cotangents of some nodes to the gradients of all parameters; `before` may add to a node's cotangent. */
   backward(before: (id: NodeId) => void): void {
@@ -494,6 +31,25 @@ export class Network {
       const d = this.cotangents.get(node.id);
       if (d && this.trained.has(node.id)) this.pullback(node, d);
     }
+  }
+
+  /** The cotangent of a node so far, zero where there is none. */
+  cotangentOf(id: NodeId): Buffer {
+    const known = this.cotangents.get(id);
+    if (known) return known;
+    const { features, time } = this.valueFor(id);
+    const buffer = this.array(`d ${id}`, features, time);
+    this.combine('zero', features, time, { x: buffer, y: buffer });
+    this.cotangents.set(id, buffer);
+    return buffer;
+  }
+
+  /** A buffer for the cotangent of a node that has none yet. */
+  freshCotangent(id: NodeId): Buffer {
+    const { features, time } = this.valueFor(id);
+    const buffer = this.array(`d ${id}`, features, time);
+    this.cotangents.set(id, buffer);
+    return buffer;
   }
 
   private pullback(node: GraphNode, d: Buffer): void {
@@ -523,7 +79,7 @@ export class Network {
     }
     if (!this.trained.has(node.input)) return;
     const known = this.cotangents.get(node.input);
-    const { features: inputs, gates } = this.valueOf(node.input);
+    const { features: inputs, gates } = this.valueFor(node.input);
     const args = {
       weights: this.store.parameter(node.weight),
       d,
@@ -544,21 +100,11 @@ export class Network {
     }
   }
 
-  /** Sums over the cotangents of normalised products that were made along with them. */
-  private readonly cotangentSums = new Map<NodeId, Buffer>();
-
-  /** Dropouts whose cotangent was multiplied by the mask when it was computed. */
-  private readonly maskedAlready = new Set<NodeId>();
-
   /** The mask of the dropout before a projection, where nothing else (another reader, the regulariser) adds to its cotangent. */
   private maskForOnly(projection: ProjectionNode): Mask | null {
     if (this.graph.loss.regularizer) return null;
     const input = this.graph.nodes.find((n) => n.id === projection.input);
     return input?.kind === 'dropout' && this.readersOf(input.id) === 1 ? this.maskOf(input) : null;
-  }
-
-  private readersOf(id: NodeId): number {
-    return this.graph.nodes.flatMap(inputsOf).filter((input) => input === id).length;
   }
 
   private populationBack(node: PopulationNode, d: Buffer): void {
@@ -633,11 +179,6 @@ export class Network {
     layer.backward(spread);
     this.passOn(node.input, layer.inputCotangents[0], features, true);
   }
-}
-
-function inputsOf(node: GraphNode): readonly NodeId[] {
-  if (node.kind === 'source') return [];
-  return 'inputs' in node ? node.inputs : [node.input];
 }
 
 /** Nodes whose value depends on a trainable parameter: only their cotangents are wanted. */

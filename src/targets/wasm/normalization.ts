@@ -1,11 +1,10 @@
 import type { Norm, ProjectionNode } from '../../ir/graph.ts';
+import type { Arrays, Operand } from './arrays.ts';
 import { floatArgument } from './floats.ts';
 import { productKernel, productStatisticsKernel } from './kernels/gather.ts';
+import { layernormBackwardKernel, layernormGradientKernel, layernormKernel } from './kernels/layernorm.ts';
 import {
   batchnormKernel,
-  layernormBackwardKernel,
-  layernormGradientKernel,
-  layernormKernel,
   normBackwardKernel,
   normGradientKernel,
   normSumsKernel,
@@ -14,7 +13,6 @@ import {
   totalKernel,
 } from './kernels/norm.ts';
 import { arrayBytes, padded, panelsOf } from './layout.ts';
-import type { Network, Operand } from './network.ts';
 import type { Argument, Buffer, Run } from './program.ts';
 
 /** A projection's value after its product, and how a cotangent goes back through it, in place. */
@@ -31,7 +29,7 @@ type Layernorm = Extract<Norm, { kind: 'layernorm' }>;
 type Product = Readonly<Record<string, Argument>>;
 
 /** Computes the product `x` of a projection, and normalises it. */
-export function normalize(network: Network, node: ProjectionNode, x: Buffer, product: Product): Normalization {
+export function normalize(network: Arrays, node: ProjectionNode, x: Buffer, product: Product): Normalization {
   if (node.norm.kind === 'batchnorm' && network.variant.training)
     return batchnorm(network, node, node.norm, x, product);
   const { features } = node.type;
@@ -47,7 +45,7 @@ export function normalize(network: Network, node: ProjectionNode, x: Buffer, pro
   }
 }
 
-function biasOnly(network: Network, node: ProjectionNode, product: Buffer): Normalization {
+function biasOnly(network: Arrays, node: ProjectionNode, product: Buffer): Normalization {
   const { features, time } = node.type;
   const { bias } = node;
   if (!bias) return { value: { array: product, raw: null }, backward: () => {} };
@@ -57,7 +55,7 @@ function biasOnly(network: Network, node: ProjectionNode, product: Buffer): Norm
   return { value: { array: null, raw }, backward: (d) => biasGradient(network, bias, d, features, time) };
 }
 
-function biasGradient(network: Network, key: string, d: Buffer, features: number, time: boolean): void {
+function biasGradient(network: Arrays, key: string, d: Buffer, features: number, time: boolean): void {
   const { chunks } = network.variant.shape;
   const parts = network.program.buffer(`parts of ${key}`, arrayBytes(chunks, features));
   network.program.call(rowSumsKernel(network.k, features), chunks * panelsOf(features).count, {
@@ -76,7 +74,7 @@ function biasGradient(network: Network, key: string, d: Buffer, features: number
 }
 
 /** Batchnorm's parameters, where its coefficients go, and the value that is read through them. */
-function batchnormParts(network: Network, node: ProjectionNode, norm: Batchnorm, x: Buffer) {
+function batchnormParts(network: Arrays, node: ProjectionNode, norm: Batchnorm, x: Buffer) {
   const { program, store } = network;
   const vector = (name: string) => program.buffer(`${name} of ${node.id}`, padded(node.type.features) * 4);
   const coefficients = { scale: vector('scale'), mean: vector('mean'), inverse: vector('inverse') };
@@ -93,19 +91,13 @@ function batchnormParts(network: Network, node: ProjectionNode, norm: Batchnorm,
   return { vector, coefficients, own, value };
 }
 
-function withRunningStatistics(network: Network, node: ProjectionNode, norm: Batchnorm, x: Buffer): Normalization {
+function withRunningStatistics(network: Arrays, node: ProjectionNode, norm: Batchnorm, x: Buffer): Normalization {
   const { coefficients, own, value } = batchnormParts(network, node, norm, x);
   network.program.constant(runningKernel(network.k, node.type.features), 1, { ...own, ...coefficients });
   return { value, backward: () => {} };
 }
 
-function batchnorm(
-  network: Network,
-  node: ProjectionNode,
-  norm: Batchnorm,
-  x: Buffer,
-  product: Product,
-): Normalization {
+function batchnorm(network: Arrays, node: ProjectionNode, norm: Batchnorm, x: Buffer, product: Product): Normalization {
   const { k, program, store, variant } = network;
   const { features, time } = node.type;
   const { chunks, B } = variant.shape;
@@ -150,7 +142,7 @@ function batchnorm(
   };
 }
 
-function layernorm(network: Network, node: ProjectionNode, norm: Layernorm, x: Buffer): Normalization {
+function layernorm(network: Arrays, node: ProjectionNode, norm: Layernorm, x: Buffer): Normalization {
   const { k, program, store, variant } = network;
   const { features, time } = node.type;
   const { chunks } = variant.shape;

@@ -1,7 +1,7 @@
 import type { Batch } from '../../data/batch.ts';
 import type { ForwardRequest, TrainRequest } from '../target.ts';
+import type { Variant } from './arrays.ts';
 import type { FedProgram, ModelCode, Pass, PassOptions, Prediction } from './modelCode.ts';
-import type { Variant } from './network.ts';
 import { shapeOf } from './shape.ts';
 
 /** How many passes are remembered: batches of sequences come in many lengths. */

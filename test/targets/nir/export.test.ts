@@ -114,6 +114,11 @@ describe('what NIR cannot say is refused', () => {
       'input |> NirLI(4) |> mean |> dense(classes)',
       ['dense: NIR has no pools, and it reads that of "mean"'],
     ],
+    [
+      'a merge of pools',
+      'a = input |> NirLI(classes) pa = a |> softmax_sum b = input |> NirLI(classes) pb = b |> softmax_sum c = merge(add, pa, pb)',
+      ['c: NIR has no pools, and it reads that of "pa"'],
+    ],
     ['layer normalisation', 'input |> NirLI(classes, norm=layernorm)', ['nirli: NIR has no layer normalisation']],
     [
       'two directions',

@@ -9,9 +9,13 @@ import { parseNir } from '../../../src/targets/nir/parse.ts';
 import { temporaryFolder } from '../onnx/support.ts';
 import { lively, outputOf } from './support.ts';
 
-/** A Python with NIR's reference implementation, the package `nir`: SPARCHC_PYTHON, or what `python3` is. */
+/**
+ * A Python with NIR's reference implementation, the package `nir`: SPARCHC_PYTHON, or what `python3` is. A checkout of its
+ * repository serves as well, on PYTHONPATH.
+ */
 const python = process.env.SPARCHC_PYTHON ?? 'python3';
-const available = spawnSync(python, ['-c', 'import nir']).status === 0;
+const env = { ...process.env, PYTHONDONTWRITEBYTECODE: '1' };
+const available = spawnSync(python, ['-c', 'import nir'], { env }).status === 0;
 if (!available) {
   console.warn(`skipped: NIR's reference needs a Python with the package nir; set SPARCHC_PYTHON (tried ${python})`);
 }
@@ -33,7 +37,7 @@ function expectNear(value: number, wanted: number, what: string): void {
 }
 
 function run(script: readonly string[], input: string): string {
-  const { stdout, stderr, status } = spawnSync(python, script, { encoding: 'utf8', input });
+  const { stdout, stderr, status } = spawnSync(python, script, { encoding: 'utf8', input, env });
   expect(stderr).toBe('');
   expect(status).toBe(0);
   return stdout;
@@ -96,7 +100,10 @@ describe.skipIf(!available)('the reference implementation of NIR', () => {
   it('writes what can be imported', async () => {
     const { path } = await write('NirRLIF');
     const again = join(folder, 'again.nir');
-    run(['-c', `import nir; nir.write(${JSON.stringify(again)}, nir.read(${JSON.stringify(path)}))`], '');
+    run(
+      ['-c', `import nir; nir.version = '1.0'; nir.write(${JSON.stringify(again)}, nir.read(${JSON.stringify(path)}))`],
+      '',
+    );
     const [first, second] = await Promise.all(
       [path, again].map(async (file) => importNirFile(await parseNir(readFileSync(file), file), file, 'n', null)),
     );

@@ -8,7 +8,7 @@ import { Stream } from '../../../src/random/stream.ts';
 import { exportOnnx } from '../../../src/targets/onnx/export.ts';
 import { metadataKeys } from '../../../src/targets/onnx/metadata.ts';
 import { decodeModel, encodeModel, floatTensor, type Model, valueInfo } from '../../../src/targets/onnx/proto.ts';
-import { type OnnxModel, openOnnx } from '../../../src/targets/onnx/run.ts';
+import { type OnnxModel, openOnnx, openOnnxBytes } from '../../../src/targets/onnx/run.ts';
 import { expectClose } from '../../golden/golden.ts';
 import { randomCase } from './networks.ts';
 import { metadata, sampleOf, stateRow, temporaryFolder } from './support.ts';
@@ -214,6 +214,17 @@ describe('what is wrong with a file is said in a sentence', () => {
     expect(await messageOf('classifier.onnx', classifier)).toMatchInlineSnapshot(
       `"SP623 1: "/classifier.onnx" was not exported by sparchc, or is incomplete; give a model that "sparchc export RUN" wrote"`,
     );
+  });
+
+  it('but not with a file of an earlier version, which says less', async () => {
+    const required: string[] = ['format', 'version', 'spec_sha256', 'classes', 'preprocessing', 'layers'];
+    const earlier = changed((m) => {
+      m.metadataProps = m.metadataProps.filter(({ key }) => required.includes(key.replace('sparchc.', '')));
+    });
+    const opened = await openOnnxBytes(earlier, 'earlier.onnx');
+    expect(opened.info).toMatchObject({ spec: null, mode: 'sequence', input: 'features', classNames: ['0', '1', '2'] });
+    expect((await opened.evaluate(batch)).scores).toEqual((await model.evaluate(batch)).scores);
+    await opened.dispose();
   });
 
   it('metadata that makes no sense', async () => {

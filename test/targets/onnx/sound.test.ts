@@ -157,6 +157,31 @@ describe('a stream of sound', () => {
   );
 });
 
+it('rows of a stream of sound are streams of their own, and one may start afresh', async () => {
+  const { bytes } = modelOf('fbank(mels=40) |> normalize(over=past)', 16_000, { segmentation: { kind: 'reset' } });
+  const path = join(temporary, 'rows.onnx');
+  writeFileSync(path, bytes);
+  const stream = await openOnnxStream(path, { threads: 1 });
+  const [spoken] = await recordings(16_000);
+  const a = spoken.slice(0, 8000);
+  const b = a.toReversed();
+  const rows = (from: number, to: number) => Float32Array.from([...a.slice(from, to), ...b.slice(from, to)]);
+  await stream.feed(rows(0, 3000), 2);
+  const { scores } = await stream.feed(rows(3000, 8000), 2, [false, true]);
+
+  const alone = async (...chunks: Float32Array[]) => {
+    stream.restart();
+    let result: Float32Array = new Float32Array();
+    for (const chunk of chunks) ({ scores: result } = await stream.feed(chunk));
+    return result;
+  };
+  expect(largestDifference(scores.slice(0, 20), await alone(a.slice(0, 3000), a.slice(3000)))).toBeLessThan(1e-4);
+  // 17 frames of the first 3000 samples are complete; the other samples waited, and count as zeros.
+  const fresh = Float32Array.from([...new Float32Array(3000 - 17 * 160), ...b.slice(3000)]);
+  expect(largestDifference(scores.slice(20), await alone(fresh))).toBeLessThan(1e-4);
+  await stream.dispose();
+});
+
 describe('minutes of spoken words and noisy pauses', () => {
   it.each(['fbank(mels=40)', 'fbank(mels=40) |> normalize(over=past)'])(
     'the gate gives each word the scores it has alone, and holds them through the pause: %s',

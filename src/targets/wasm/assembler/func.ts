@@ -12,8 +12,8 @@ export class Func {
   readonly parameters: readonly Local[];
   readonly result: Type;
   private readonly locals: Local[] = [];
-  private code: number[] = [];
-  private lines: string[] = [];
+  private readonly code: number[] = [];
+  private readonly lines: string[] = [];
   private depth = 1;
   /** Position in the module; set when the module is assembled. */
   index = -1;
@@ -93,19 +93,6 @@ export class Func {
 
   unless(condition: Expr, then: () => void): void {
     this.if(eqz(condition), then);
-  }
-
-  /** Sets the statements of a body aside; the result appends them. What the body turned out to need can go before them. */
-  aside(body: () => void): () => void {
-    const { code, lines } = this;
-    [this.code, this.lines] = [[], []];
-    body();
-    const [later, laterLines] = [this.code, this.lines];
-    [this.code, this.lines] = [code, lines];
-    return () => {
-      for (const byte of later) this.code.push(byte);
-      this.lines.push(...laterLines);
-    };
   }
 
   /** The body as the code section of a module wants it. */

@@ -116,15 +116,15 @@ export function backwardKernel(k: Kernels, name: string, plan: NeuronPlan): Kern
         also: (level, o, reader) => {
           const here = (value: Atom) => plan.backward.levelOf(value) === level;
           adjoint.sums.forEach((s, i) => {
-            if (sums && here(s.value)) o.outside.accumulate(add(sums, o.feature), i * size, reader.read(s.value));
+            if (sums && here(s.value)) writer.accumulate(sums, i * size, reader.read(s.value), o);
           });
           for (const [i, own] of inputSums) {
             const { cotangent } = adjoint.inputs[i];
             if (!here(cotangent)) continue;
             const d = reader.read(cotangent);
-            const centered = writer.centered(plan.step.inputs[i].variable, o);
-            o.outside.accumulate(add(own, o.feature), 0, d);
-            o.outside.accumulate(add(own, o.feature), size, v.mul(d, centered));
+            const centered = writer.centered(writer.placeOf(plan.step.inputs[i].variable) as Place, o);
+            writer.accumulate(own, 0, d, o);
+            writer.accumulate(own, size, v.mul(d, centered), o);
           }
         },
       });

@@ -28,6 +28,8 @@ export interface NeuronPlan {
   readonly copies: readonly Atom[];
   /** Recurrent products of the forward pass: their operands' events are kept for the matrix gradients. */
   readonly products: readonly { readonly matrix: Var; readonly vector: Var; readonly out: Var }[];
+  /** Whether the cotangent of the first input can take the place of that of the output, which is read before it is written. */
+  readonly inPlace: boolean;
   /** For each outer product of the adjoint: its product, and the sequence that its left operand lies in. */
   readonly outers: readonly { readonly product: number; readonly left: string }[];
   /** Parameters and prelude variables that the kernels read, by id. */
@@ -90,10 +92,32 @@ export function planNeuron(step: Step, features: number, affine: readonly boolea
     forwardScratch,
     backwardScratch,
     copies: [...new Set(copies)],
+    inPlace: isInPlace(adjoint, backward),
     products,
     outers,
     once: onceVars(step, adjoint),
   };
+}
+
+function isInPlace({ inputs, body, outputCotangent, sums, outers, states }: AdjointStep, { levelOf }: Levels): boolean {
+  const cotangent = inputs[0]?.cotangent;
+  const eqn = body.find((e) => e.out === cotangent);
+  if (!eqn) return false;
+  const results = [
+    ...inputs.slice(1).map((i) => i.cotangent),
+    ...sums.map((s) => s.value),
+    ...outers.flatMap((o) => [o.left, o.right]),
+    ...states.map((s) => s.before),
+  ];
+  if (results.includes(outputCotangent)) return false;
+  const readers = body.filter((e) => e.args.includes(outputCotangent));
+  const level = levelOf(eqn.out);
+  // In the same level it is read before only where the cotangent needs it.
+  const needed = new Set<Atom>([eqn.out]);
+  for (const e of body.toReversed()) if (needed.has(e.out)) for (const a of e.args) needed.add(a);
+  return readers.every(
+    (e) => isElementwise(e.prim) && (levelOf(e.out) < level || (levelOf(e.out) === level && needed.has(e.out))),
+  );
 }
 
 const cheap: readonly Prim[] = ['add', 'sub', 'mul', 'neg', 'min', 'max', 'relu', 'abs', 'clamp', 'select', 'spike'];

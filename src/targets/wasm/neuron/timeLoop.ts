@@ -2,7 +2,6 @@ import type { Atom, Eqn, Var } from '../../../ir/step.ts';
 import {
   add,
   type Expr,
-  ge,
   i32,
   type Local,
   loadSplat,
@@ -12,7 +11,6 @@ import {
   splat,
   storeV,
   sub,
-  sum,
   v,
 } from '../assembler/expr.ts';
 import type { Func } from '../assembler/func.ts';
@@ -34,55 +32,18 @@ export interface Place {
 }
 
 /**
- * Offsets of four neurons of one or a few samples, in bytes: `shift` further for the sample at hand. Addresses that were
- * computed for one sample serve the others; what is the same for all samples is read before them, and sums over them are
- * written after them.
+ * Offsets of a few neurons of a sample, in bytes, and the four of them at hand: they are `shift` bytes further. Addresses
+ * that were computed for the first four serve the others.
  */
 export interface Offsets {
   readonly row: Local;
   readonly previous: Local;
   readonly sample: Local;
-  readonly feature: Local;
+  readonly features: Local;
   readonly shift: number;
-  /** Whether none of the four is padding. */
+  /** Whether none of the neurons is padding. */
   readonly whole: boolean;
   readonly addresses: Map<string, Local>;
-  readonly outside: Outside;
-}
-
-/** What lies outside of the loop over samples. */
-class Outside {
-  private readonly constants = new Map<string, { local: Local; value: Expr }>();
-  private readonly sums = new Map<string, { local: Local; address: Expr; offset: number }>();
-  private readonly f: Func;
-
-  constructor(f: Func) {
-    this.f = f;
-  }
-
-  /** A value that is the same for all samples. */
-  constant(name: string, value: Expr): Local {
-    const known = this.constants.get(value.text) ?? { local: this.f.local('v128', name), value };
-    this.constants.set(value.text, known);
-    return known.local;
-  }
-
-  /** Adds to a number in memory. */
-  accumulate(address: Expr, offset: number, value: Expr): void {
-    const key = `${address.text} ${offset}`;
-    const sum = this.sums.get(key) ?? { local: this.f.local('v128', 'sum'), address, offset };
-    this.sums.set(key, sum);
-    this.f.set(sum.local, v.add(sum.local, value));
-  }
-
-  begin(): void {
-    for (const { local, value } of this.constants.values()) this.f.set(local, value);
-    for (const { local, address, offset } of this.sums.values()) this.f.set(local, loadV(address, offset));
-  }
-
-  end(): void {
-    for (const { local, address, offset } of this.sums.values()) this.f.do(storeV(address, local, offset));
-  }
 }
 
 export interface LoopArgs extends RowArgs {
@@ -91,8 +52,8 @@ export interface LoopArgs extends RowArgs {
   readonly sampleRows: Local;
 }
 
-/** Samples that share the computation of addresses. */
-const unrolled = 2;
+/** Vectors of four neurons that share the computation of addresses; divides the 8 of a full panel. */
+const unrolled = 4;
 
 /** The samples of a chunk at one time step, and the panels of their neurons at hand. */
 export interface StepContext {
@@ -164,85 +125,70 @@ export class BodyWriter {
     }
   }
 
-  /** All neurons of the step's samples, four at a time: the same four of all samples before the next. */
+  /** All neurons of the step's samples, panel by panel and row by row, four at a time. */
   overNeurons(c: StepContext, body: (offsets: Offsets) => void): void {
-    const { f, args, rows, features } = this;
+    const { f, features } = this;
     const panel = f.let('panel', c.firstPanel);
     f.while(lt(panel, c.endPanel), () => {
-      onPanel(f, features, panel, (_, width) => {
-        const row = f.let('firstRowAt', add(mul(mul(panel, rows), panelBytes), mul(c.firstRow, width)));
-        const samples = add(mul(mul(panel, args.sampleRows), panelBytes), mul(c.firstSample, width));
-        const sample = f.let('firstSampleAt', samples);
-        const vector = f.let('vector', 0);
-        f.while(lt(vector, width), () => {
-          const inRow = f.let('inRow', c.reversed ? sub(width - 16, vector) : vector);
-          this.overSamples(c, width, { row, sample, panel, inRow }, body);
-          f.set(vector, add(vector, 16));
+      onPanel(f, features, panel, (vectors, width) => {
+        const first = this.offsetsOf(panel, width, c.firstSample, c.firstRow);
+        const rows = [first.row, first.previous, first.sample];
+        const move = (bytes: Expr) => rows.forEach((o) => void f.set(o, add(o, bytes)));
+        if (c.reversed) move(mul(sub(c.samples, 1), width));
+        const left = f.let('left', c.samples);
+        const count = width === panelBytes ? unrolled : 1;
+        f.while(left, () => {
+          const offsets = Object.entries(first).map(([name, o]) => [name, f.let(name, o)] as const);
+          const here = Object.fromEntries(offsets) as typeof first;
+          const forward = (bytes: number) => Object.values(here).forEach((o) => void f.set(o, add(o, bytes)));
+          if (c.reversed) forward(width - 16 * count);
+          const group = f.let('group', vectors / count);
+          f.while(group, () => {
+            const addresses = new Map<string, Local>();
+            const shifts = Array.from({ length: count }, (_, i) => 16 * i);
+            for (const shift of c.reversed ? shifts.reverse() : shifts)
+              body({ ...here, shift, whole: this.isWhole(width), addresses });
+            forward((c.reversed ? -16 : 16) * count);
+            f.set(group, sub(group, 1));
+          });
+          move(i32(c.reversed ? -width : width));
+          f.set(left, sub(left, 1));
         });
       });
       f.set(panel, add(panel, 1));
     });
   }
 
-  private overSamples(
-    c: StepContext,
-    width: number,
-    at: Readonly<Record<'row' | 'sample' | 'panel' | 'inRow', Local>>,
-    body: (offsets: Offsets) => void,
-  ): void {
-    const { f, args } = this;
-    const feature = f.let('feature', add(mul(at.panel, panelBytes), at.inRow));
-    const [row, previous, sample] = ['o', 'oBefore', 'oSample'].map((name) => f.local('i32', name));
-    const outside = new Outside(f);
-    const whole = width === panelBytes || this.features % 4 === 0;
-    const loop = f.aside(() => {
-      const all = mul(c.samples, width);
-      f.set(row, c.reversed ? sum(at.row, at.inRow, all) : add(at.row, at.inRow));
-      f.set(sample, c.reversed ? sum(at.sample, at.inRow, all) : add(at.sample, at.inRow));
-      f.set(previous, sub(row, mul(args.group, width)));
-      const left = f.let('left', c.samples);
-      const move = (bytes: number) => {
-        for (const o of [row, previous, sample]) f.set(o, add(o, bytes));
-      };
-      const through = (count: number) => {
-        const addresses = new Map<string, Local>();
-        const shifts = Array.from({ length: count }, (_, i) => i * width);
-        if (c.reversed) move(-count * width);
-        for (const shift of c.reversed ? shifts.reverse() : shifts)
-          body({ row, previous, sample, feature, shift, whole, addresses, outside });
-        if (!c.reversed) move(count * width);
-        f.set(left, sub(left, count));
-      };
-      f.while(ge(left, unrolled), () => through(unrolled));
-      f.while(left, () => through(1));
-    });
-    outside.begin();
-    loop();
-    outside.end();
-  }
-
   /** The neurons of one row, a panel at a time; `feature` is the first one's index. */
   overRow(sample: Expr, row: Expr, body: (vectors: readonly Offsets[], feature: Local) => void): void {
-    const { f, args, rows, features } = this;
+    const { f, features } = this;
     const panel = f.local('i32', 'panel');
     f.for(panel, 0, i32(panelsOf(features).count), 1, () => {
       onPanel(f, features, panel, (count, width) => {
-        const at = f.let('o', add(mul(mul(panel, rows), panelBytes), mul(row, width)));
-        const previous = f.let('oBefore', sub(at, mul(args.group, width)));
-        const ofSample = f.let('oSample', add(mul(mul(panel, args.sampleRows), panelBytes), mul(sample, width)));
-        const outside = new Outside(f);
-        const addresses = new Map<string, Local>();
-        const whole = width === panelBytes || features % 4 === 0;
-        const common = { row: at, previous, sample: ofSample, whole, addresses, outside };
-        const vectors = Array.from({ length: count }, (_, i) => {
-          const feature = f.let('feature', add(mul(panel, panelBytes), 16 * i));
-          return { ...common, feature, shift: 16 * i };
-        });
-        const all = f.aside(() => body(vectors, f.let('index', mul(panel, panelWidth))));
-        outside.begin();
-        all();
+        const common = {
+          ...this.offsetsOf(panel, width, sample, row),
+          whole: this.isWhole(width),
+          addresses: new Map(),
+        };
+        const vectors = Array.from({ length: count }, (_, i) => ({ ...common, shift: 16 * i }));
+        body(vectors, f.let('first', mul(panel, panelWidth)));
       });
     });
+  }
+
+  private isWhole(width: number): boolean {
+    return width === panelBytes || this.features % 4 === 0;
+  }
+
+  private offsetsOf(panel: Expr, width: number, sample: Expr, row: Expr) {
+    const { f, args, rows } = this;
+    const at = f.let('oRow', add(mul(mul(panel, rows), panelBytes), mul(row, width)));
+    return {
+      row: at,
+      previous: f.let('oBefore', sub(at, mul(args.group, width))),
+      sample: f.let('oSample', add(mul(mul(panel, args.sampleRows), panelBytes), mul(sample, width))),
+      features: f.let('oFeatures', mul(panel, panelBytes)),
+    };
   }
 
   /** Reads of four neurons, each variable loaded once. */
@@ -260,17 +206,24 @@ export class BodyWriter {
   private compute(v: Var, read: (atom: Atom) => Expr, offsets: Offsets): Expr {
     const eqn = this.recomputed.find((e) => e.out === v);
     if (eqn) return emit(this.f, eqn, read);
-    const name = v.name.replaceAll("'", '_');
-    return this.f.let(name, this.load(v.id, name, offsets));
+    return this.f.let(v.name.replaceAll("'", '_'), this.load(v.id, v.name, offsets));
   }
 
   store(place: Place, value: Expr, offsets: Offsets): void {
     // Padding neurons must not hand on infinities or NaN.
-    const kept = offsets.whole ? value : v.and(value, existing(this.features, offsets.feature));
+    const feature = add(offsets.features, offsets.shift);
+    const kept = offsets.whole ? value : v.and(value, existing(this.features, feature));
     this.f.do(storeV(this.address(place, offsets), kept, offsets.shift));
   }
 
-  /** Where a place's part for the samples at hand starts. */
+  /** Adds to numbers per feature, `distance` bytes after a base. */
+  accumulate(base: Expr, distance: number, value: Expr, offsets: Offsets): void {
+    const at = this.address({ base, at: 'features' }, offsets);
+    const offset = distance + offsets.shift;
+    this.f.do(storeV(at, v.add(loadV(at, offset), value), offset));
+  }
+
+  /** Where a place's part for the neurons at hand starts. */
   private address({ base, at }: Pick<Place, 'base' | 'at'>, offsets: Offsets): Local {
     const key = `${base.text} ${at}`;
     const known = offsets.addresses.get(key) ?? this.f.let('at', add(base, offsetOf(at, offsets)));
@@ -285,21 +238,23 @@ export class BodyWriter {
   private load(id: number, name: string, offsets: Offsets): Expr {
     const place = this.places.get(id);
     if (!place) throw new Error(`the variable "${name}" (${id}) is read but not kept`);
-    const { outside, feature } = offsets;
-    if (place.at === 'scalar') return outside.constant(name, loadSplat(place.base));
-    const perFeature = (base: Expr) => outside.constant(name, loadV(add(base, feature)));
-    if (place.at === 'features') return perFeature(place.base);
-    const raw = loadV(this.address(place, offsets), offsets.shift);
-    if (!place.affine) return raw;
-    const { mean, scale, bias } = place.affine;
-    return v.add(v.mul(v.sub(raw, perFeature(mean)), perFeature(scale)), perFeature(bias));
+    if (place.at === 'scalar') return loadSplat(place.base);
+    if (!place.affine) return this.raw(place, offsets);
+    const { scale, bias } = place.affine;
+    return v.add(v.mul(this.centered(place, offsets), this.perFeature(scale, offsets)), this.perFeature(bias, offsets));
+  }
+
+  private raw(place: Place, offsets: Offsets): Expr {
+    return loadV(this.address(place, offsets), offsets.shift);
+  }
+
+  private perFeature(base: Expr, offsets: Offsets): Expr {
+    return this.raw({ base, at: 'features' }, offsets);
   }
 
   /** A normalised input before its scale and bias, x - mean. */
-  centered({ id }: Var, offsets: Offsets): Expr {
-    const place = this.places.get(id) as Place;
-    const mean = loadV(add(place.affine!.mean, offsets.feature));
-    return v.sub(loadV(this.address(place, offsets), offsets.shift), offsets.outside.constant('mean', mean));
+  centered(place: Place, offsets: Offsets): Expr {
+    return v.sub(this.raw(place, offsets), this.perFeature(place.affine!.mean, offsets));
   }
 
   /** Row of a place for the first sample, of an array of so many rows. */
@@ -320,8 +275,7 @@ interface Reader {
 }
 
 function offsetOf(at: Place['at'], offsets: Offsets): Expr {
-  if (at === 'row' || at === 'previous' || at === 'sample') return offsets[at];
-  throw new Error(`${at} has no place per sample`);
+  return at === 'scalar' ? i32(0) : offsets[at];
 }
 
 /** What a level stores for every neuron. */

@@ -1,0 +1,192 @@
+import { eventBytes, listKernel, sortKernel, spanBytes, startsWords } from './kernels/events.ts';
+import type { Kernels } from './kernels/kernel.ts';
+import { combineKernel } from './kernels/loss.ts';
+import { applyMaskKernel } from './kernels/masks.ts';
+import { lastStepKernel, placeKernel, unpackKernel } from './kernels/transfer.ts';
+import { inputsPerItem, weightGradientKernel } from './kernels/weightGradient.ts';
+import { arrayBytes, padded, panelsOf } from './layout.ts';
+import type { Argument, Buffer, ProgramBuilder } from './program.ts';
+import { rowCount, rowsOf, type Shape } from './shape.ts';
+
+/** Where parameters, their gradients and buffers of the model lie for good. */
+export interface Store {
+  parameter(key: string): Buffer;
+  gradient(key: string): Buffer;
+  isTrained(key: string): boolean;
+  /** Vectors as long as any layer is wide. */
+  readonly ones: Buffer;
+  readonly zeros: Buffer;
+}
+
+/** What a program is built for; everything else about a batch is read when it runs. */
+export interface Variant {
+  readonly shape: Shape;
+  readonly training: boolean;
+  readonly input: 'events' | 'dense';
+  /** Initial states and dropout masks are drawn in memory where they can be; otherwise the host writes them. */
+  readonly drawsStates: boolean;
+  readonly drawsMasks: boolean;
+  /** Events there is room for. */
+  readonly events: number;
+  readonly lengths: boolean;
+}
+
+/** The rows of a node's value as lists of what is not zero. */
+export interface Lists {
+  readonly events: Buffer;
+  readonly spans: Buffer;
+  readonly features: number;
+}
+
+/** An array, to be read as (x - mean) * scale + bias where it has an affine part. */
+export interface Operand {
+  readonly array: Buffer;
+  readonly affine: { readonly mean: Buffer; readonly scale: Buffer; readonly bias: Buffer } | null;
+}
+
+/** A dropout mask: its bits, and the probability of a 0. */
+export interface Mask {
+  readonly bits: Buffer;
+  readonly p: number;
+}
+
+/** Arrays of a pass, and the calls that work on them whatever they belong to. */
+export class Arrays {
+  readonly k: Kernels;
+  readonly program: ProgramBuilder;
+  readonly store: Store;
+  readonly variant: Variant;
+  readonly lengths: Argument;
+  /** How many valid steps, or samples, each chunk has. */
+  readonly stepCounts: Buffer;
+  readonly sampleCounts: Buffer;
+
+  constructor(k: Kernels, program: ProgramBuilder, store: Store, variant: Variant) {
+    this.k = k;
+    this.program = program;
+    this.store = store;
+    this.variant = variant;
+    this.lengths = variant.lengths ? program.input('lengths', variant.shape.B * 4) : 0;
+    this.stepCounts = program.input('stepCounts', variant.shape.chunks * 4);
+    this.sampleCounts = program.input('sampleCounts', variant.shape.chunks * 4);
+  }
+
+  rows(time: boolean) {
+    return rowsOf(this.variant.shape, time);
+  }
+
+  array(name: string, features: number, time: boolean): Buffer {
+    return this.program.buffer(name, arrayBytes(rowCount(this.variant.shape, time), features));
+  }
+
+  rowCount(time: boolean): number {
+    return rowCount(this.variant.shape, time);
+  }
+
+  lengthsFor(time: boolean): Argument {
+    return time ? this.lengths : 0;
+  }
+
+  combine(operation: 'add' | 'copy' | 'zero', features: number, time: boolean, args: { x: Buffer; y: Buffer }): void {
+    const all = { rows: this.rowCount(time), ...args, ...this.rows(time) };
+    this.program.call(combineKernel(this.k, features, operation), this.variant.shape.chunks, all);
+  }
+
+  /** Lists the non-zeros of an array. */
+  list(name: string, array: Buffer, features: number, time: boolean, mask: Mask | null = null): Lists {
+    const lists = this.newLists(name, features, time);
+    this.program.call(listKernel(this.k, features, mask?.p ?? null), this.variant.shape.chunks, {
+      source: array,
+      mask: mask?.bits ?? 0,
+      rows: this.rowCount(time),
+      events: lists.events,
+      spans: lists.spans,
+      ...this.rows(time),
+    });
+    return lists;
+  }
+
+  newLists(name: string, features: number, time: boolean, bytesEach = eventBytes): Lists {
+    const { chunks, group, T } = this.variant.shape;
+    const bytes = chunks * group * (time ? T : 1) * padded(features) * bytesEach;
+    return {
+      events: this.program.buffer(`events of ${name}`, bytes),
+      spans: this.program.buffer(`spans of ${name}`, this.rowCount(time) * spanBytes),
+      features,
+    };
+  }
+
+  /** gradient += lists^T d, for weights [lists.features, features]. */
+  weightGradient(
+    name: string,
+    lists: Lists,
+    d: Buffer,
+    features: number,
+    time: boolean,
+    gradient: Buffer,
+    accumulate: boolean,
+  ): void {
+    const { chunks } = this.variant.shape;
+    const sorted = this.program.buffer(`sorted events of ${name}`, lists.events.bytes);
+    const starts = this.program.buffer(`starts of ${name}`, chunks * startsWords(lists.features) * 4);
+    this.program.call(sortKernel(this.k, lists.features), chunks, { ...lists, sorted, starts, ...this.rows(time) });
+    const parts = Math.ceil(lists.features / inputsPerItem(lists.features));
+    this.program.call(weightGradientKernel(this.k, lists.features, features), parts * panelsOf(features).count, {
+      gradient,
+      d,
+      dRows: this.rowCount(time),
+      starts,
+      sorted,
+      chunks,
+      accumulate: accumulate ? 1 : 0,
+    });
+  }
+
+  place(
+    source: { array: Buffer; features: number; from: number },
+    target: { array: Buffer; features: number; to: number },
+    count: number,
+    time: boolean,
+    options: { reversed?: boolean; accumulate?: boolean } = {},
+  ): void {
+    this.program.call(placeKernel(this.k), this.variant.shape.chunks, {
+      source: source.array,
+      sourceFeatures: source.features,
+      from: source.from,
+      target: target.array,
+      targetFeatures: target.features,
+      to: target.to,
+      count,
+      rows: this.rowCount(time),
+      reversed: options.reversed ? 1 : 0,
+      accumulate: options.accumulate ? 1 : 0,
+      lengths: this.lengths,
+      ...this.rows(time),
+    });
+  }
+
+  /** The host's row-major [B, T, features] (or [B, features] at row 0 of the samples) into an array. */
+  unpack(source: Buffer, target: Buffer, features: number, time: boolean, initial = false): void {
+    const rows = initial ? { ...this.rows(true), T: 1, first: 0 } : this.rows(time);
+    const all = { source, target, rows: this.rowCount(time), features, ...rows };
+    this.program.call(unpackKernel(this.k), this.variant.shape.chunks, all);
+  }
+
+  /** y = x * mask. */
+  applyMask(x: Buffer, y: Buffer, { bits, p }: Mask, features: number, time: boolean): void {
+    const rows = { rows: this.rowCount(time), ...this.rows(time) };
+    this.program.call(applyMaskKernel(this.k, features, p), this.variant.shape.chunks, { x, y, mask: bits, ...rows });
+  }
+
+  lastStep(sequence: Buffer, pooled: Buffer, features: number, back: boolean): void {
+    this.program.call(lastStepKernel(this.k, back), this.variant.shape.chunks, {
+      sequence,
+      rows: this.rowCount(true),
+      pooled,
+      pooledRows: this.rowCount(false),
+      features,
+      lengths: this.lengths,
+      ...this.rows(true),
+    });
+  }
+}

@@ -1,0 +1,287 @@
+import {
+  type DropoutNode,
+  type Graph,
+  type GraphNode,
+  layerOf,
+  type MergeNode,
+  type NodeId,
+  type PopulationNode,
+  type ProjectionNode,
+  type ReadoutNode,
+} from '../../ir/graph.ts';
+import { Arrays, type Lists, type Mask, type Operand, type Store, type Variant } from './arrays.ts';
+import { eventBytes, spanBytes } from './kernels/events.ts';
+import type { Kernels } from './kernels/kernel.ts';
+import { drawsMask, maskBytes, maskKernel, packMaskKernel } from './kernels/masks.ts';
+import { affineKernel } from './kernels/norm.ts';
+import { importEvents, scatterKernel } from './kernels/transfer.ts';
+import { Layer } from './layer.ts';
+import { matrixRows } from './layout.ts';
+import type { NeuronKernels } from './neuron/neuron.ts';
+import { type Normalization, normalize } from './normalization.ts';
+import type { Buffer, ProgramBuilder } from './program.ts';
+
+/** A node's value, in the forms that were asked for so far. */
+export interface Value {
+  readonly features: number;
+  readonly time: boolean;
+  array: Buffer | null;
+  /** The value before a normalisation that whoever reads it applies. */
+  raw: Operand | null;
+  lists: Lists | null;
+  /** The value is another node's times a dropout mask. */
+  masked: { readonly input: NodeId; readonly mask: Mask } | null;
+  /** Which elements of this value's cotangent matter; null: all. */
+  gates: Lists | null;
+}
+
+type NeuronsOf = (node: PopulationNode | ReadoutNode, affine: readonly boolean[]) => NeuronKernels;
+
+/** Builds the calls that compute the values of a graph's nodes. */
+export class ForwardPass extends Arrays {
+  readonly graph: Graph;
+  protected readonly norms = new Map<NodeId, Normalization>();
+  protected readonly layers = new Map<NodeId, Layer[]>();
+  private readonly neuronsOf: NeuronsOf;
+  private readonly values = new Map<NodeId, Value>();
+  private readonly masks = new Map<NodeId, Mask>();
+
+  constructor(graph: Graph, k: Kernels, program: ProgramBuilder, store: Store, variant: Variant, neuronsOf: NeuronsOf) {
+    super(k, program, store, variant);
+    this.graph = graph;
+    this.neuronsOf = neuronsOf;
+    for (const node of graph.nodes) this.values.set(node.id, this.forward(node));
+  }
+
+  /** A value as a plain array [rows, features]. */
+  arrayOf(id: NodeId): Buffer {
+    const value = this.valueFor(id);
+    value.array ??= this.materialize(id, value);
+    return value.array;
+  }
+
+  /** A value's lists, where something asked for them. */
+  knownLists(id: NodeId): Lists | null {
+    return this.valueFor(id).lists;
+  }
+
+  timeOf(id: NodeId): boolean {
+    return this.valueFor(id).time;
+  }
+
+  featuresOf(id: NodeId): number {
+    return this.valueFor(id).features;
+  }
+
+  private forward(node: GraphNode): Value {
+    this.program.layer = layerOf(this.graph, node);
+    const base: Value = {
+      features: node.type.features,
+      time: node.type.time,
+      array: null,
+      raw: null,
+      lists: null,
+      masked: null,
+      gates: null,
+    };
+    switch (node.kind) {
+      case 'source':
+        return { ...base, ...this.source(node.type.features) };
+      case 'projection':
+        return { ...base, ...this.projection(node) };
+      case 'population':
+        return { ...base, ...this.population(node) };
+      case 'dropout':
+        return { ...base, ...this.dropout(node) };
+      case 'merge':
+        return { ...base, array: this.merge(node) };
+      case 'readout':
+        return { ...base, array: this.readout(node) };
+    }
+  }
+
+  private source(features: number): Partial<Value> {
+    const { shape, input, events } = this.variant;
+    if (input === 'dense') {
+      const host = this.program.input('input', shape.B * shape.T * features * 4);
+      const array = this.array('input', features, true);
+      this.unpack(host, array, features, true);
+      return { array };
+    }
+    const lists: Lists = {
+      events: this.program.buffer('events of input', events * eventBytes),
+      spans: this.program.buffer('spans of input', this.rowCount(true) * spanBytes),
+      features,
+    };
+    this.program.call(importEvents(this.k), shape.chunks, {
+      offsets: this.program.input('offsets', (shape.B * shape.T + 1) * 4),
+      units: this.program.input('units', events * 2),
+      counts: this.program.input('counts', events * 4),
+      events: lists.events,
+      spans: lists.spans,
+      ...this.rows(true),
+    });
+    return { lists };
+  }
+
+  protected listsOf(id: NodeId): Lists {
+    const value = this.valueFor(id);
+    const { masked } = value;
+    // Masked spikes are listed as they are multiplied; nothing else may need them as an array.
+    value.lists ??=
+      masked && !value.array
+        ? this.list(id, this.arrayOf(masked.input), value.features, value.time, masked.mask)
+        : this.list(id, this.arrayOf(id), value.features, value.time);
+    return value.lists;
+  }
+
+  private projection(node: ProjectionNode): Partial<Value> {
+    const { features, time } = node.type;
+    const lists = this.listsOf(node.input);
+    const x = this.array(`product ${node.id}`, features, time);
+    const norm = normalize(this, node, x, {
+      weights: this.store.parameter(node.weight),
+      inputs: matrixRows(lists.features),
+      x,
+      rows: this.rowCount(time),
+      spans: lists.spans,
+      events: lists.events,
+      ...this.rows(time),
+    });
+    this.norms.set(node.id, norm);
+    return norm.value;
+  }
+
+  private population(node: PopulationNode): Partial<Value> {
+    const inputs = node.inputs.map((id) => this.rawOrArray(id));
+    const kernels = this.neuronsOf(
+      node,
+      inputs.map((i) => i.affine !== null),
+    );
+    const directions = node.bidirectional ? [0, 1] : [0];
+    const layers = directions.map((direction) => {
+      const own = inputs.map((input) =>
+        direction === 0 ? input : { ...input, array: this.reversed(input.array, node.size) },
+      );
+      return new Layer(this, node, kernels, own, direction);
+    });
+    this.layers.set(node.id, layers);
+    if (!node.bidirectional) return { array: layers[0].output, gates: layers[0].gates };
+    const array = this.array(`both directions of ${node.id}`, 2 * node.size, true);
+    layers.forEach((layer, direction) => {
+      const target = { array, features: 2 * node.size, to: direction * node.size };
+      this.place({ array: layer.output, features: node.size, from: 0 }, target, node.size, true, {
+        reversed: direction === 1,
+      });
+    });
+    return { array };
+  }
+
+  private reversed(array: Buffer, features: number): Buffer {
+    const turned = this.array(`reversed ${array.name}`, features, true);
+    this.place({ array, features, from: 0 }, { array: turned, features, to: 0 }, features, true, { reversed: true });
+    return turned;
+  }
+
+  private rawOrArray(id: NodeId): Operand {
+    const value = this.valueFor(id);
+    return value.raw ?? { array: this.arrayOf(id), affine: null };
+  }
+
+  private dropout(node: DropoutNode): Partial<Value> {
+    const input = this.valueFor(node.input);
+    if (!this.variant.training) return input;
+    return { masked: { input: node.input, mask: this.maskOf(node) }, gates: input.gates };
+  }
+
+  protected maskOf(node: DropoutNode): Mask {
+    const known = this.masks.get(node.id);
+    if (known) return known;
+    const { features, time } = node.type;
+    const { B, T, chunks } = this.variant.shape;
+    const rows = { rows: this.rowCount(time), ...this.rows(time) };
+    const mask = this.program.buffer(`mask ${node.id}`, maskBytes(this.rowCount(time), features));
+    if (this.variant.drawsMasks && drawsMask(node)) {
+      const keys = this.program.input(`keys of mask ${node.id}`, B * 8);
+      this.program.call(maskKernel(this.k, features, node.p), chunks, { keys, mask, ...rows });
+    } else {
+      const source = this.program.input(`mask ${node.id}`, B * (time ? T : 1) * features * 4);
+      this.program.call(packMaskKernel(this.k, features), chunks, { source, mask, ...rows });
+    }
+    const made = { bits: mask, p: node.p };
+    this.masks.set(node.id, made);
+    return made;
+  }
+
+  private merge(node: MergeNode): Buffer {
+    const { features, time } = node.type;
+    const array = this.array(node.id, features, time);
+    let to = 0;
+    node.inputs.forEach((id, i) => {
+      const size = this.featuresOf(id);
+      if (node.operation === 'add')
+        this.combine(i === 0 ? 'copy' : 'add', features, time, { x: this.arrayOf(id), y: array });
+      else this.place({ array: this.arrayOf(id), features: size, from: 0 }, { array, features, to }, size, time);
+      to += size;
+    });
+    return array;
+  }
+
+  private readout(node: ReadoutNode): Buffer {
+    const input = this.rawOrArray(node.input);
+    const kernels = this.neuronsOf(node, [input.affine !== null]);
+    const layer = new Layer(this, node, kernels, [input], 0);
+    this.layers.set(node.id, [layer]);
+    const pooled = this.array(node.id, node.type.features, false);
+    this.lastStep(layer.output, pooled, node.type.features, false);
+    return pooled;
+  }
+
+  private materialize(id: NodeId, value: Value): Buffer {
+    if (value.masked) return this.multiply(id, value);
+    return value.raw ? this.normalize(id, value) : this.scatter(id, value);
+  }
+
+  private multiply(id: NodeId, { masked, features, time }: Value): Buffer {
+    const { input, mask } = masked!;
+    const y = this.array(id, features, time);
+    this.applyMask(this.arrayOf(input), y, mask, features, time);
+    return y;
+  }
+
+  private normalize(id: NodeId, value: Value): Buffer {
+    const { array, affine } = value.raw!;
+    const y = this.array(id, value.features, value.time);
+    const rows = { rows: this.rowCount(value.time), ...this.rows(value.time) };
+    this.program.call(affineKernel(this.k, value.features), this.variant.shape.chunks, {
+      x: array,
+      y,
+      ...affine!,
+      ...rows,
+    });
+    return y;
+  }
+
+  private scatter(id: NodeId, value: Value): Buffer {
+    const y = this.array(id, value.features, value.time);
+    const rows = { rows: this.rowCount(value.time), ...this.rows(value.time) };
+    const { spans, events } = value.lists!;
+    this.program.call(scatterKernel(this.k, value.features), this.variant.shape.chunks, { y, spans, events, ...rows });
+    return y;
+  }
+
+  protected valueFor(id: NodeId): Value {
+    const value = this.values.get(id);
+    if (!value) throw new Error(`node "${id}" is read before it is computed`);
+    return value;
+  }
+
+  protected readersOf(id: NodeId): number {
+    return this.graph.nodes.flatMap(inputsOf).filter((input) => input === id).length;
+  }
+}
+
+export function inputsOf(node: GraphNode): readonly NodeId[] {
+  if (node.kind === 'source') return [];
+  return 'inputs' in node ? node.inputs : [node.input];
+}
