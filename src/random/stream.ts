@@ -55,16 +55,35 @@ export class Stream {
   }
 }
 
+type Path = readonly (number | string)[];
+
 /** The key of a stream's generator: folds the path into it, one component at a time, so that no two paths share a key by concatenation. */
-export function streamKey(path: readonly (number | string)[]): Key {
-  const words = new Uint32Array(2);
-  let key: Key = [0x9e3779b9, path.length];
-  for (const component of path) {
-    const [high, low] = typeof component === 'number' ? split(component) : fnv1a(component);
-    threefry(key, high, low, words);
-    key = [words[0], words[1]];
-  }
-  return key;
+export function streamKey(path: Path): Key {
+  return path.map(wordsOf).reduce(fold, start(path.length));
+}
+
+/** The keys at [...before, sample, ...after] of many samples, two words each. */
+export function streamKeys(before: Path, samples: Int32Array, after: Path): Uint32Array {
+  const common = before.map(wordsOf).reduce(fold, start(before.length + 1 + after.length));
+  const last = after.map(wordsOf);
+  const keys = new Uint32Array(2 * samples.length);
+  samples.forEach((sample, i) => {
+    keys.set(last.reduce(fold, fold(common, wordsOf(sample))), 2 * i);
+  });
+  return keys;
+}
+
+const start = (length: number): Key => [0x9e3779b9, length];
+
+const folded = new Uint32Array(2);
+
+function fold(key: Key, [high, low]: Key): Key {
+  threefry(key, high, low, folded);
+  return [folded[0], folded[1]];
+}
+
+function wordsOf(component: number | string): Key {
+  return typeof component === 'number' ? split(component) : fnv1a(component);
 }
 
 function split(n: number): Key {

@@ -42,12 +42,19 @@ export async function writeCheckpoint(path: string, graph: Graph, checkpoint: Ch
   for (const { key, shape } of graph.parameters) {
     const data = checkpoint.weights.get(key);
     if (!data) throw new Error(`the model has no parameter "${key}"`);
-    if (!data.every(Number.isFinite)) throw diverged(`parameter "${key}" is no longer finite`);
+    if (!allFinite(data)) throw diverged(`parameter "${key}" is no longer finite`);
     tensors.set(key, { shape, data });
   }
   for (const [key, data] of checkpoint.optimizer) tensors.set(OPTIMIZER_PREFIX + key, { shape: [data.length], data });
   const metadata = { format: 'pt', [METADATA_KEY]: JSON.stringify(checkpoint.info) };
   await writeFileAtomically(path, encodeSafetensors({ tensors, metadata }));
+}
+
+/** A sum of zeros is 0; infinities and NaN times 0 are NaN. */
+function allFinite(values: Float32Array): boolean {
+  let sum = 0;
+  for (let i = 0; i < values.length; i++) sum += 0 * values[i];
+  return sum === 0;
 }
 
 /**

@@ -84,14 +84,21 @@ export class Interrupted extends Error {
  * Throws UserError SP801 when the loss or a weight is no longer finite, Interrupted when the signal is aborted.
  */
 export async function train(training: Training, initial: TrainingState): Promise<TrainingState> {
-  const { config, store, observer } = training;
+  const { config, data, store, observer } = training;
+  const goesOn = (state: TrainingState) => state.epoch <= config.epochs && !stopsEarly(state, config);
   let state = initial;
-  while (state.epoch <= config.epochs && !stopsEarly(state, config)) {
-    state = await trainEpoch(training, state);
+  const request = () => (goesOn(state) ? requested(batchesOf(data, state)) : null);
+  let trainingBatches = request();
+  while (trainingBatches) {
+    const validationBatches = requested(data.batches('validation'));
+    state = await trainEpoch(training, state, trainingBatches);
     // Evaluation changes no weights: they are saved meanwhile.
-    const [validation] = await Promise.all([evaluateSplit(training, 'validation', state.epoch), store.saveLast(state)]);
+    const saved = store.saveLast(state);
+    const evaluated = evaluateSplit(training, 'validation', state.epoch, validationBatches);
+    const [, validation] = await both(saved, evaluated);
     const metrics = epochMetrics(state, validation);
     state = stateAfterEpoch(state, metrics, training.schedule);
+    trainingBatches = request();
     const selected = metrics.best || config.select === 'last';
     // The last checkpoint says that the epoch is over: then the rest must be there.
     await both(store.appendMetrics(metrics), selected ? store.saveSelected(state) : Promise.resolve());
@@ -101,14 +108,41 @@ export async function train(training: Training, initial: TrainingState): Promise
   return state;
 }
 
-async function trainEpoch(training: Training, initial: TrainingState): Promise<TrainingState> {
+/** What is left of a state's epoch. */
+function batchesOf(data: BatchSource, { epoch, batch }: TrainingState): AsyncIterable<Batch> {
+  return data.batches('train', { epoch, shuffle: true, augment: true, from: batch });
+}
+
+/** Asks for the first batch at once, so that it is made while something else goes on. To be iterated once. */
+function requested(batches: AsyncIterable<Batch>): AsyncIterable<Batch> {
+  const iterator = batches[Symbol.asyncIterator]();
+  let next: Promise<IteratorResult<Batch>> | null = iterator.next();
+  // Thrown where the batch is taken.
+  next.catch(() => {});
+  return {
+    [Symbol.asyncIterator]: () => ({
+      next() {
+        const first = next;
+        next = null;
+        return first ?? iterator.next();
+      },
+      return: async () => (await iterator.return?.()) ?? { done: true, value: undefined },
+    }),
+  };
+}
+
+async function trainEpoch(
+  training: Training,
+  initial: TrainingState,
+  trainingBatches: AsyncIterable<Batch>,
+): Promise<TrainingState> {
   const { model, layers, data, config, store, observer, signal } = training;
   const { epoch, schedule } = initial;
   const { batches } = data.splits.train;
   const lap = stopwatch();
   let sinceSave = 0;
   let state = initial;
-  for await (const batch of data.batches('train', { epoch, shuffle: true, augment: true, from: state.batch })) {
+  for await (const batch of trainingBatches) {
     const result = await model.trainStep(batch, { epoch, learningRate: schedule.learningRate });
     requireFinite(result.loss, `in training batch ${state.batch + 1} of epoch ${epoch}`);
     const seconds = lap();
@@ -146,12 +180,13 @@ export async function evaluateSplit(
   { model, layers, data, observer, signal }: Evaluation,
   split: SplitName,
   epoch: number | null = null,
+  splitBatches = data.batches(split),
 ): Promise<SplitMetrics> {
   const { batches } = data.splits[split];
   const lap = stopwatch();
   let sums = noMetrics;
   let done = 0;
-  for await (const batch of data.batches(split)) {
+  for await (const batch of splitBatches) {
     const result = await model.evaluate(batch);
     requireFinite(result.loss, `on batch ${done + 1} of the ${split} split`);
     sums = addBatch(sums, batch, result, layers, lap());

@@ -355,3 +355,17 @@ it('the data is asked for exactly what is left of an interrupted epoch', async (
     ['test', undefined],
   ]);
 });
+
+it('data that fails is reported where it is used, with what was trained before it saved', async () => {
+  const source = fakeData(config.batch);
+  const data: BatchSource = {
+    splits: source.splits,
+    async *batches(split, options) {
+      if (split === 'validation') throw new UserError('SP700', 'unreadable');
+      yield* source.batches(split, options);
+    },
+  };
+  await expect(run('a', { data })).rejects.toThrow('unreadable');
+  const { info } = await readCheckpoint(new RunFolder(join(root, 'a')).last, graph);
+  expect(info.state).toMatchObject({ epoch: 1, batch: BATCHES });
+});

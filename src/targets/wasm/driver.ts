@@ -11,7 +11,6 @@ import {
   type Local,
   loadI32,
   lt,
-  mul,
   ne,
   sub,
 } from './assembler/expr.ts';
@@ -31,9 +30,11 @@ export const control = {
   started: 192,
   /** Not 0: threads end. */
   ending: 256,
-  /** Number of threads, of calls. */
+  /** Number of threads. */
   threads: 320,
-  calls: 324,
+  /** Addresses of the first call to run, and of the end of the calls. */
+  firstCall: 324,
+  endOfCalls: 328,
 } as const;
 
 /** Where the calls are: 64 bytes each, five words used. */
@@ -62,8 +63,8 @@ export function addDriver(k: Kernels): void {
     });
   });
   const run = k.helper('run', [], (f) => {
-    const at = f.let('call', programAddress);
-    const end = f.let('end', add(programAddress, mul(loadI32(control.calls), callBytes)));
+    const at = f.let('call', loadI32(control.firstCall));
+    const end = f.let('end', loadI32(control.endOfCalls));
     f.while(lt(at, end), () => {
       const items = f.let('items', loadI32(at, callWords.items));
       const item = f.let('item', atomicAdd(at, 1, callWords.next));

@@ -1,6 +1,6 @@
 import type { Batch } from '../../data/batch.ts';
 import type { Graph, PopulationNode, ReadoutNode } from '../../ir/graph.ts';
-import { streamKey } from '../../random/stream.ts';
+import { streamKeys } from '../../random/stream.ts';
 import { drawDropoutMask, drawInitialStates } from '../draws.ts';
 import type { Tensors, TrainRequest } from '../target.ts';
 import { initialName } from './layer.ts';
@@ -70,8 +70,8 @@ export class InputWriter {
         if (this.writeStateKeys(pass, batch, node, request.epoch)) continue;
         for (const [key, values] of drawInitialStates(node, batch, seed, request.epoch)) drawn.set(key, values);
       } else if (node.kind === 'dropout') {
-        const path = (sample: number) => [seed, 'dropout', request.epoch, sample, node.layer];
-        if (this.writeKeys(pass, `mask ${node.id}`, batch, path)) continue;
+        const keys = () => streamKeys([seed, 'dropout', request.epoch], batch.samples, [node.layer]);
+        if (this.writeKeys(pass, `mask ${node.id}`, keys)) continue;
         const mask = request.dropoutMasks?.get(node.layer) ?? drawDropoutMask(node, batch, seed, request.epoch);
         this.write(pass, `mask ${node.id}`, mask);
       }
@@ -86,23 +86,17 @@ export class InputWriter {
     let all = true;
     for (const { name } of node.step.states) {
       for (let direction = 0; direction < (node.bidirectional ? 2 : 1); direction++) {
-        const path = (sample: number) => [seed, 'state', epoch, sample, node.layer, name, direction];
-        const drawn = this.writeKeys(pass, initialName(node, name, direction), batch, path);
+        const keys = () => streamKeys([seed, 'state', epoch], batch.samples, [node.layer, name, direction]);
+        const drawn = this.writeKeys(pass, initialName(node, name, direction), keys);
         all &&= drawn;
       }
     }
     return all;
   }
 
-  private writeKeys(
-    pass: FedProgram,
-    name: string,
-    batch: Batch,
-    path: (sample: number) => (number | string)[],
-  ): boolean {
+  private writeKeys(pass: FedProgram, name: string, keys: () => Uint32Array): boolean {
     if (this.address(pass, `keys of ${name}`) === null) return false;
-    const keys = Uint32Array.from([...batch.samples].flatMap((sample) => [...streamKey(path(sample))]));
-    this.write(pass, `keys of ${name}`, keys);
+    this.write(pass, `keys of ${name}`, keys());
     return true;
   }
 

@@ -2,7 +2,7 @@ import { totalmem } from 'node:os';
 import { UserError } from '../../diagnostics/diagnostic.ts';
 import { maximumPages } from './assembler/module.ts';
 import { callBytes, callWords, control, programAddress } from './driver.ts';
-import type { Argument, Program, Run } from './program.ts';
+import type { Program, Run } from './program.ts';
 import { Threads } from './threads.ts';
 import { type CompiledModule, type Memory, pageBytes, webAssembly } from './webassembly.ts';
 
@@ -26,8 +26,10 @@ export class Machine {
   private readonly memory: Memory;
   private readonly runProgram: () => void;
   private threads: Threads;
-  /** The program whose constants are in memory. */
-  private resident: Program | null = null;
+  /** The program in memory. */
+  private written: Written | null = null;
+  /** Whether what its constants give is in memory, too. */
+  private constantsHold = false;
   private views: { readonly floats: Float32Array; readonly words: Int32Array; readonly bytes: Uint8Array };
 
   private constructor(memory: Memory, module: CompiledModule, threads: Threads) {
@@ -57,8 +59,11 @@ export class Machine {
 
   /** Where not `helped`, the calling thread does all of it: for little work, waking the others takes longer. */
   run(program: Program, run: Run, helped: boolean): void {
-    this.write(program, program === this.resident ? program.constants : 0, run);
-    this.resident = program;
+    const again = this.written?.program === program;
+    if (!again) this.written = { program, variables: this.write(program) };
+    const first = again && this.constantsHold ? program.constants : 0;
+    this.constantsHold = true;
+    this.rewind(this.written!, first, run);
     this.views.words[control.threads / 4] = helped ? this.threads.count : 1;
     if (helped) this.threads.wake();
     this.runProgram();
@@ -66,7 +71,7 @@ export class Machine {
 
   /** Parameters were changed from outside: constants have to be computed again. */
   forgetConstants(): void {
-    this.resident = null;
+    this.constantsHold = false;
   }
 
   /** Makes room for a program, whose inputs may then be written. Throws UserError SP605 where there is none. */
@@ -86,31 +91,48 @@ export class Machine {
     this.threads.end();
   }
 
-  /** Writes the program's calls from the given one on. */
-  private write(program: Program, from: number, run: Run): void {
-    const { addressOf } = program;
-    const calls = program.calls.slice(from);
+  /** Writes the program, and gives the words that each run has values of its own for. */
+  private write({ calls, addressOf }: Program): Variable[] {
     const { words } = this.views;
-    const wordOf = (argument: Argument) => {
-      if (typeof argument === 'number') return argument;
-      return typeof argument === 'function' ? argument(run) : addressOf(argument);
-    };
-    words[control.calls / 4] = calls.length;
+    const variables: Variable[] = [];
     let args = programAddress + calls.length * callBytes;
+    words[control.endOfCalls / 4] = args;
     calls.forEach((call, i) => {
       const at = (programAddress + i * callBytes) / 4;
       words[at + callWords.kernel / 4] = call.kernel.func.index;
       words[at + callWords.items / 4] = call.items;
       words[at + callWords.args / 4] = args;
       words[at + callWords.barrier / 4] = call.barrier ? 1 : 0;
-      words[at + callWords.next / 4] = 0;
       call.kernel.params.forEach((p, n) => {
-        words[args / 4 + n] = wordOf(call.args[p]);
+        const word = args / 4 + n;
+        const argument = call.args[p];
+        if (typeof argument === 'function') variables.push({ word, value: argument });
+        else words[word] = typeof argument === 'number' ? argument : addressOf(argument);
       });
       args += call.kernel.params.length * 4;
     });
     if (args > programEnd) throw new Error(`a program of ${calls.length} calls is too long`);
+    return variables;
   }
+
+  /** Makes the written program ready to run from a call on. */
+  private rewind({ program, variables }: Written, first: number, run: Run): void {
+    const { words } = this.views;
+    for (const { word, value } of variables) words[word] = value(run);
+    words[control.firstCall / 4] = programAddress + first * callBytes;
+    for (let i = first; i < program.calls.length; i++) words[(programAddress + i * callBytes + callWords.next) / 4] = 0;
+  }
+}
+
+/** A word of a written program that every run sets. */
+interface Variable {
+  readonly word: number;
+  readonly value: (run: Run) => number;
+}
+
+interface Written {
+  readonly program: Program;
+  readonly variables: readonly Variable[];
 }
 
 /** 1.5 GiB. */

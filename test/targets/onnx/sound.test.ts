@@ -232,7 +232,8 @@ describe('minutes of spoken words and noisy pauses', () => {
 /** Words at different levels, pauses of different lengths between them, and noise all over. */
 function spoken(draws: Stream, words: readonly Float32Array[], seconds: number): Float32Array {
   const sound = noise(draws, seconds * 16_000);
-  for (let at = 8000; ; at += 4000 + draws.integer(16_000)) {
+  // Pauses are longer than what closes the gate and one chunk together, so that each is seen.
+  for (let at = 8000; ; at += 8000 + draws.integer(12_000)) {
     const word = words[draws.integer(words.length)];
     if (at + word.length + 8000 > sound.length) return sound;
     const level = 0.5 + draws.uniform();

@@ -185,6 +185,21 @@ it('predicts the scores that it evaluates, to the last bit, whatever ran before 
   for (const model of models) model.dispose();
 });
 
+it('predicts single samples of a network that is large enough for several threads', async () => {
+  const layer = { norm: 'batchnorm', size: 728 } as const;
+  const graph = graphOf([{ ...layer, name: 'h', type: 'RadLIF', from: ['input'] }], { classes: 728, features: 50 });
+  const [one, two] = await Promise.all([1, 2].map((threads) => wasmTarget({ threads }).compile(graph, options)));
+  two.load(await one.parameters());
+  for (const seed of [1, 2]) {
+    const batch = eventBatch(seed, 1, 20);
+    const { scores } = await one.evaluate(batch);
+    expect(scores.some((s) => s > 0)).toBe(true);
+    expect(await two.predict(batch)).toEqual(scores);
+  }
+  one.dispose();
+  two.dispose();
+});
+
 it('evaluates and predicts with the weights at hand after training and loading', async () => {
   const graph = network();
   const model = await wasmTarget({ threads: 1 }).compile(graph, options);
