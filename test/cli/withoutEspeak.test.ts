@@ -7,7 +7,7 @@ import { afterAll, expect, it } from 'vitest';
 const folder = mkdtempSync(join(tmpdir(), 'sparchc-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-/** An installation that left out the optional packages, as npm ci --omit=optional does. */
+/** An installation without the optional packages. */
 function installWithoutOptional(): void {
   for (const part of ['dist', 'grammar', 'specs', 'package.json'])
     cpSync(part, join(folder, part), { recursive: true });
