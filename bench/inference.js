@@ -21,7 +21,7 @@ const { values: options } = parseArgs({
     python: { type: 'string', default: 'python3' },
     networks: { type: 'string', default: 'RadLIF:128,RadLIF:512,RadLIF:1024,LIF:128,LIF:512,LIF:1024' },
     runs: { type: 'string', default: 'runs/bench-inference' },
-    epochs: { type: 'string', default: '6' },
+    epochs: { type: 'string', default: '20' },
     threads: { type: 'string', default: '2' },
     rounds: { type: 'string', default: '5' },
   },
@@ -57,7 +57,7 @@ function trained(neuron, hidden) {
       validation: 'test',
     },
     model: `input |> 2 * ${neuron}(${hidden}, dropout=0.1) |> LI(classes) |> softmax_sum`,
-    train: { epochs: Number(options.epochs), batch: 64, optimizer: 'adam(lr=0.002)' },
+    train: { epochs: Number(options.epochs), batch: 64, optimizer: 'adam(lr=0.01)' },
   };
   mkdirSync(resolve(options.runs), { recursive: true });
   const file = resolve(options.runs, `${name}.yaml`);
