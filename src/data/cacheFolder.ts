@@ -3,6 +3,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, w
 import { homedir } from 'node:os';
 import { basename, dirname, isAbsolute, join } from 'node:path';
 import { UserError } from '../diagnostics/diagnostic.ts';
+import { isRunning } from './isRunning.ts';
 
 /** Lists the files and their checksums, to be checked also with `sha256sum -c`. */
 const CHECKSUMS = 'SHA256SUMS';
@@ -73,15 +74,6 @@ function removeAbandoned(folder: string): void {
   for (const name of readdirSync(dirname(folder))) {
     if (!name.startsWith(prefix) || isRunning(Number.parseInt(name.slice(prefix.length), 10))) continue;
     rmSync(join(dirname(folder), name), { recursive: true, force: true });
-  }
-}
-
-function isRunning(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
   }
 }
 

@@ -2,6 +2,7 @@ import { mkdir, readFile, rm, rmdir, stat, utimes, writeFile } from 'node:fs/pro
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
+import { isRunning } from '../data/isRunning.ts';
 import { UserError } from '../diagnostics/diagnostic.ts';
 import { writeError } from './atomicFile.ts';
 
@@ -78,15 +79,6 @@ function parse(text: string): Holder {
     // Falls through: whoever makes a lock has created the file and not yet written it.
   }
   return { pid: 0, host: 'unknown' };
-}
-
-function isRunning(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
-  }
 }
 
 function taken(folder: string, path: string, { pid, host }: Holder): UserError {

@@ -1,8 +1,7 @@
 import { copyFileSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import { inferCommand } from '../../src/cli/infer.ts';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { modelMetadata } from '../../src/cli/modelMetadata.ts';
 import { compileSource } from '../../src/compile.ts';
 import { openLoader } from '../../src/data/loader.ts';
@@ -10,6 +9,7 @@ import { UserError } from '../../src/diagnostics/diagnostic.ts';
 import { initialParameters } from '../../src/targets/draws.ts';
 import { exportOnnx } from '../../src/targets/onnx/export.ts';
 import { openOnnx } from '../../src/targets/onnx/run.ts';
+import { infer } from './inferCommand.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'sparchc-infer-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -33,17 +33,6 @@ beforeAll(() => {
   }
   writeFileSync(model, exportOnnx(spec.graph, parameters, { fold: true, metadata: modelMetadata(spec, undefined) }));
 });
-
-async function infer(...args: string[]): Promise<string> {
-  const printed = vi.spyOn(process.stdout, 'write').mockReturnValue(true);
-  vi.spyOn(process.stderr, 'write').mockReturnValue(true);
-  try {
-    await inferCommand().exitOverride().parseAsync(args, { from: 'user' });
-    return printed.mock.calls.map(([text]) => text).join('');
-  } finally {
-    vi.restoreAllMocks();
-  }
-}
 
 /** What the trainer's own pipeline and the model give for the test split. */
 async function expectedScores(): Promise<number[][]> {

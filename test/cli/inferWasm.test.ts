@@ -1,8 +1,7 @@
 import { copyFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import { inferCommand } from '../../src/cli/infer.ts';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { modelMetadata } from '../../src/cli/modelMetadata.ts';
 import { compileSource } from '../../src/compile.ts';
 import { openLoader } from '../../src/data/loader.ts';
@@ -13,6 +12,7 @@ import { writeCheckpoint } from '../../src/train/checkpoint.ts';
 import { loadTrainedModel } from '../../src/train/run.ts';
 import { RunFolder } from '../../src/train/runFolder.ts';
 import { initialState } from '../../src/train/state.ts';
+import { infer } from './inferCommand.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'sparchc-infer-wasm-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -43,17 +43,6 @@ beforeAll(async () => {
     await writeCheckpoint(path, spec.graph, { weights, optimizer: new Map(), info });
   }
 });
-
-async function infer(...args: string[]): Promise<string> {
-  const printed = vi.spyOn(process.stdout, 'write').mockReturnValue(true);
-  vi.spyOn(process.stderr, 'write').mockReturnValue(true);
-  try {
-    await inferCommand().exitOverride().parseAsync(args, { from: 'user' });
-    return printed.mock.calls.map(([text]) => text).join('');
-  } finally {
-    vi.restoreAllMocks();
-  }
-}
 
 /** What `sparchc eval` computes on the test split, sample by sample. */
 async function evaluated(): Promise<number[][]> {
