@@ -14,8 +14,12 @@ export class Scope {
   /** Variables of one row that is mostly zeros, by id: products with them read only the rows of a matrix that count. */
   readonly events: ReadonlySet<number>;
 
+  /** Variables that are known to lie between -1 and 1, by id. */
+  readonly contractions: Set<number>;
+
   constructor(builder: GraphBuilder, outer?: Scope, events: ReadonlySet<number> = new Set()) {
     this.builder = builder;
+    this.contractions = new Set(outer?.contractions);
     this.events = events;
     this.values = new Map(outer?.values);
     this.transposes = new Map(outer?.transposes);

@@ -71,6 +71,7 @@ function foldPrelude(
     if (isOperand(step, 'matvec', variable)) {
       scope.bindTranspose(variable, builder.tensor(`${name}.T`, [size, size], transposed(values, size, size)));
     }
+    if (values.every((v) => Math.abs(v) <= 1)) scope.contractions.add(variable.id);
     if (variable.type.extent !== 'matrix' || isOperand(step, 'matvecTransposed', variable)) {
       scope.bind(variable, builder.tensor(name, shapeOf(variable, size), Float32Array.from(values)));
     }
