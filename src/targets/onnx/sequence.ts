@@ -170,7 +170,7 @@ function emitLoopBody(outer: Scope, { sequence, schedule, stacked }: Loop, kind:
   const { builder } = scope;
   const name = builder.name(`${step.name}_step`);
   // onnxruntime takes dimensions of one name for equal, but loops over one and two directions have different rows.
-  const rows = `${name}.rows`;
+  const rows = kind === 'one' ? 1 : `${name}.rows`;
   const floats = (value: Value) => valueInfo(value, 'float32', [rows, features]);
   const received = [...schedule.carried.map(({ current }) => current), ...schedule.sliced].map((v) => {
     const slice = builder.name(`${v.name}_t`);
