@@ -1,5 +1,6 @@
 import type { Atom, Eqn, Prim, Var } from '../../ir/step.ts';
 import type { GraphBuilder, Value } from './builder.ts';
+import { emitEventProduct, emitRowMatrix, isWorthEvents, type RowMatrix } from './events.ts';
 import { dataTypes } from './proto.ts';
 
 /**
@@ -11,6 +12,8 @@ export class Scope {
   private readonly values: Map<number, Value>;
   /** Matrices for products from the right, by variable. */
   private readonly transposes: Map<number, Value>;
+  /** The same matrices for event-driven products. */
+  private readonly rowMatrices: Map<number, RowMatrix>;
   /** Variables of one row that is mostly zeros, by id: products with them read only the rows of a matrix that count. */
   readonly events: ReadonlySet<number>;
 
@@ -23,14 +26,17 @@ export class Scope {
     this.events = events;
     this.values = new Map(outer?.values);
     this.transposes = new Map(outer?.transposes);
+    this.rowMatrices = new Map(outer?.rowMatrices);
   }
 
   bind(variable: Var, value: Value): void {
     this.values.set(variable.id, value);
   }
 
-  bindTranspose(matrix: Var, value: Value): void {
+  /** `value` is a square matrix of `size`. */
+  bindTranspose(matrix: Var, value: Value, size: number): void {
     this.transposes.set(matrix.id, value);
+    if (isWorthEvents(size, size)) this.rowMatrices.set(matrix.id, emitRowMatrix(this.builder, value, size, size));
   }
 
   value(atom: Atom): Value {
@@ -42,9 +48,13 @@ export class Scope {
     if (matrix.kind === 'lit') throw new Error('a literal is no matrix');
     return bound(this.transposes, matrix);
   }
+
+  rowMatrix(matrix: Atom): RowMatrix {
+    return bound(this.rowMatrices, matrix as Var);
+  }
 }
 
-function bound(map: ReadonlyMap<number, Value>, variable: Var): Value {
+function bound<T>(map: ReadonlyMap<number, T>, variable: Var): T {
   const value = map.get(variable.id);
   if (value === undefined) throw new Error(`no ONNX value for variable "${variable.name}"`);
   return value;
@@ -53,23 +63,6 @@ function bound(map: ReadonlyMap<number, Value>, variable: Var): Value {
 /** Emits equations in order and binds their variables in the scope. */
 export function emitEquations(scope: Scope, eqns: readonly Eqn[]): void {
   for (const eqn of eqns) scope.bind(eqn.out, emitters[eqn.prim](scope, eqn.args, eqn.out.name));
-}
-
-/** Matrices of fewer numbers are faster read whole than by the rows of the few operands that are not zero. */
-const smallestSparse = 1 << 17;
-
-export const isWorthEvents = (inputs: number, outputs: number): boolean => inputs * outputs >= smallestSparse;
-
-/**
- * x W for one row x [..., in] of which most are zero, W [in, out]: only the rows of W whose factor is not zero are read.
- * `axes` are those of x, all but the last of size 1.
- */
-export function emitEventProduct(builder: GraphBuilder, x: Value, axes: number, matrix: Value, wish: string): Value {
-  const places = builder.op('NonZero', [x], `${wish}_places`);
-  const active = builder.op('Gather', [places, builder.index(axes - 1)], `${wish}_active`, { axis: 0 });
-  const factors = builder.op('Gather', [x, active], `${wish}_factors`, { axis: axes - 1 });
-  const rows = builder.op('Gather', [matrix, active], `${wish}_rows`, { axis: 0 });
-  return builder.op('MatMul', [factors, rows], wish);
 }
 
 type Emitter = (scope: Scope, args: readonly Atom[], wish: string) => Value;
@@ -117,9 +110,10 @@ const emitters: Readonly<Record<Prim, Emitter>> = {
 
   matvec(scope, [matrix, x], wish) {
     const { builder, events } = scope;
-    const [vector, transpose] = [scope.value(x), scope.transpose(matrix)];
-    if (x.kind === 'var' && events.has(x.id)) return emitEventProduct(builder, vector, 2, transpose, wish);
-    return builder.op('MatMul', [vector, transpose], wish);
+    const vector = scope.value(x);
+    if (x.kind === 'var' && events.has(x.id))
+      return emitEventProduct(builder, vector, 2, scope.rowMatrix(matrix), wish);
+    return builder.op('MatMul', [vector, scope.transpose(matrix)], wish);
   },
 
   matvecTransposed(scope, [matrix, x], wish) {

@@ -33,7 +33,7 @@ function emitOperators(
   for (const matrix of matrices) scope.bind(matrix.out, emitScaled(scope, matrix));
   for (const matrix of constantsOf(step, matrices).filter((v) => isOperand(step, 'matvec', v))) {
     const name = `${node.layer}.${matrix.name}.T`;
-    scope.bindTranspose(matrix, builder.op('Transpose', [scope.value(matrix)], name, { perm: [1, 0] }));
+    scope.bindTranspose(matrix, builder.op('Transpose', [scope.value(matrix)], name, { perm: [1, 0] }), node.size);
   }
   return scope;
 }
@@ -69,7 +69,7 @@ function foldPrelude(
     const values = env.get(variable.id) as Float64Array;
     const name = `${node.layer}.${variable.name}`;
     if (isOperand(step, 'matvec', variable)) {
-      scope.bindTranspose(variable, builder.tensor(`${name}.T`, [size, size], transposed(values, size, size)));
+      scope.bindTranspose(variable, builder.tensor(`${name}.T`, [size, size], transposed(values, size, size)), size);
     }
     if (values.every((v) => Math.abs(v) <= 1)) scope.contractions.add(variable.id);
     if (variable.type.extent !== 'matrix' || isOperand(step, 'matvecTransposed', variable)) {

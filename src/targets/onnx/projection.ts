@@ -1,7 +1,7 @@
 import type { Norm, ProjectionNode } from '../../ir/graph.ts';
 import { foldBatchnorm } from '../foldBatchnorm.ts';
 import type { GraphBuilder, Value } from './builder.ts';
-import { emitEventProduct, isWorthEvents } from './equations.ts';
+import { emitEventProduct, emitRowMatrix, isWorthEvents } from './events.ts';
 import { type ModelParameters, transposed } from './parameters.ts';
 import { type Subgraph, valueInfo } from './proto.ts';
 
@@ -37,11 +37,12 @@ function emitProduct(
 ): Value {
   const [outputs, inputs] = parameters.shape(weight);
   if (oneRow === null || !isWorthEvents(inputs, outputs)) return builder.op('MatMul', [value, matrix], `${id}.product`);
+  const rows = emitRowMatrix(builder, matrix, inputs, outputs);
   const branch = (kind: 'events' | 'dense'): Subgraph => {
     const inner = builder.subgraph();
     const wish = `${id}.${kind}_product`;
     const result =
-      kind === 'events' ? emitEventProduct(inner, value, 3, matrix, wish) : inner.op('MatMul', [value, matrix], wish);
+      kind === 'events' ? emitEventProduct(inner, value, 3, rows, wish) : inner.op('MatMul', [value, matrix], wish);
     const shape = ['time', 'batch'].map((d) => `${result}.${d}`);
     const output = [valueInfo(result, 'float32', [...shape, outputs])];
     return { name: builder.name(`${wish}_branch`), node: inner.nodes, initializer: [], input: [], output };

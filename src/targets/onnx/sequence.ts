@@ -1,7 +1,8 @@
 import type { Atom, Step, Var } from '../../ir/step.ts';
 import { type Schedule, scheduleForward } from '../../passes/schedule.ts';
 import type { GraphBuilder, Value } from './builder.ts';
-import { emitEquations, isWorthEvents, Scope } from './equations.ts';
+import { emitEquations, Scope } from './equations.ts';
+import { isWorthEvents } from './events.ts';
 import { type Subgraph, valueInfo } from './proto.ts';
 import { emitRecurrence, type Recurrence, recurrencesOf } from './recurrence.ts';
 

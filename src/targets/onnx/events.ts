@@ -1,0 +1,50 @@
+import type { GraphBuilder, Value } from './builder.ts';
+
+/** Matrices of fewer numbers are faster read whole than by the rows of the few operands that are not zero. */
+const smallestSparse = 1 << 17;
+
+export const isWorthEvents = (inputs: number, outputs: number): boolean => inputs * outputs >= smallestSparse;
+
+/** A matrix [in, out] whose rows can be gathered: [parts, in, out / parts], or as it is where there is one part. */
+export interface RowMatrix {
+  readonly value: Value;
+  readonly parts: number;
+  readonly outputs: number;
+}
+
+/**
+ * Rows of fewer than 4096 bytes: from there on copying may take the processor's string instruction, which on AMD Zen 4 is
+ * many times slower where source and destination lie alike in their pages (glibc bug 30994). The other layout costs
+ * nothing in the file; a runtime makes it when it loads the model.
+ */
+const longestRow = 1023;
+
+export function emitRowMatrix(builder: GraphBuilder, matrix: Value, inputs: number, outputs: number): RowMatrix {
+  let parts = Math.ceil(outputs / longestRow);
+  while (outputs % parts !== 0) parts++;
+  if (parts === 1) return { value: matrix, parts, outputs };
+  const split = builder.op('Reshape', [matrix, builder.ints([inputs, parts, outputs / parts])], `${matrix}.split`);
+  return { value: builder.op('Transpose', [split], `${matrix}.parts`, { perm: [1, 0, 2] }), parts, outputs };
+}
+
+/**
+ * x W for one row x [..., in] of which most are zero, W [in, out]: only the rows of W whose factor is not zero are read.
+ * `axes` are those of x, all but the last of size 1.
+ */
+export function emitEventProduct(
+  builder: GraphBuilder,
+  x: Value,
+  axes: number,
+  matrix: RowMatrix,
+  wish: string,
+): Value {
+  const places = builder.op('NonZero', [x], `${wish}_places`);
+  const active = builder.op('Gather', [places, builder.index(axes - 1)], `${wish}_active`, { axis: 0 });
+  const factors = builder.op('Gather', [x, active], `${wish}_factors`, { axis: axes - 1 });
+  const { value, parts, outputs } = matrix;
+  const rows = builder.op('Gather', [value, active], `${wish}_rows`, { axis: parts > 1 ? 1 : 0 });
+  if (parts === 1) return builder.op('MatMul', [factors, rows], wish);
+  const product = builder.op('MatMul', [factors, rows], `${wish}_parts`);
+  const shape = builder.ints([...Array(axes - 1).fill(1), outputs]);
+  return builder.op('Reshape', [product, shape], wish);
+}
