@@ -1,7 +1,18 @@
+import { typeOf } from '../../ir/primitives.ts';
 import type { Atom, Eqn, Prim, Var } from '../../ir/step.ts';
 import type { GraphBuilder, Value } from './builder.ts';
-import { emitEventProduct, emitRowMatrix, isWorthEvents, type RowMatrix } from './events.ts';
+import { int8Name, scaleName } from './compress.ts';
+import { emitEventProduct, emitRowMatrix, type RowMatrix } from './events.ts';
+import { once } from './once.ts';
 import { dataTypes } from './proto.ts';
+
+/** How products of a matrix and a vector are computed, where not by reading the whole matrix. */
+export interface ProductOptions {
+  /** Variables of one row that is mostly zeros, by id: products with them read only the rows of a matrix that count. */
+  readonly events?: ReadonlySet<number>;
+  /** Products with spikes are computed in integers, with the matrices that `compressWeights` stores in int8. */
+  readonly integers?: boolean;
+}
 
 /**
  * Which ONNX tensor holds each variable of a Step. Extents become shapes: `scalar` [], `features` [F], `matrix` [F, F],
@@ -12,18 +23,16 @@ export class Scope {
   private readonly values: Map<number, Value>;
   /** Matrices for products from the right, by variable. */
   private readonly transposes: Map<number, Value>;
-  /** The same matrices for event-driven products. */
-  private readonly rowMatrices: Map<number, RowMatrix>;
-  /** Variables of one row that is mostly zeros, by id: products with them read only the rows of a matrix that count. */
-  readonly events: ReadonlySet<number>;
-
+  /** The same matrices for event-driven products, made where they are first asked for. */
+  private readonly rowMatrices: Map<number, () => RowMatrix>;
+  readonly products: ProductOptions;
   /** Variables that are known to lie between -1 and 1, by id. */
   readonly contractions: Set<number>;
 
-  constructor(builder: GraphBuilder, outer?: Scope, events: ReadonlySet<number> = new Set()) {
+  constructor(builder: GraphBuilder, outer?: Scope, products: ProductOptions = {}) {
     this.builder = builder;
     this.contractions = new Set(outer?.contractions);
-    this.events = events;
+    this.products = products;
     this.values = new Map(outer?.values);
     this.transposes = new Map(outer?.transposes);
     this.rowMatrices = new Map(outer?.rowMatrices);
@@ -36,7 +45,10 @@ export class Scope {
   /** `value` is a square matrix of `size`. */
   bindTranspose(matrix: Var, value: Value, size: number): void {
     this.transposes.set(matrix.id, value);
-    if (isWorthEvents(size, size)) this.rowMatrices.set(matrix.id, emitRowMatrix(this.builder, value, size, size));
+    this.rowMatrices.set(
+      matrix.id,
+      once(() => emitRowMatrix(this.builder, value, size, size)),
+    );
   }
 
   value(atom: Atom): Value {
@@ -50,7 +62,7 @@ export class Scope {
   }
 
   rowMatrix(matrix: Atom): RowMatrix {
-    return bound(this.rowMatrices, matrix as Var);
+    return bound(this.rowMatrices, matrix as Var)();
   }
 }
 
@@ -109,9 +121,12 @@ const emitters: Readonly<Record<Prim, Emitter>> = {
   },
 
   matvec(scope, [matrix, x], wish) {
-    const { builder, events } = scope;
+    const { builder, products } = scope;
     const vector = scope.value(x);
-    if (x.kind === 'var' && events.has(x.id))
+    if (products.integers && typeOf(x).set === 'spike') {
+      return emitIntegerProduct(builder, vector, scope.transpose(matrix), wish);
+    }
+    if (x.kind === 'var' && products.events?.has(x.id))
       return emitEventProduct(builder, vector, 2, scope.rowMatrix(matrix), wish);
     return builder.op('MatMul', [vector, scope.transpose(matrix)], wish);
   },
@@ -151,6 +166,14 @@ const emitters: Readonly<Record<Prim, Emitter>> = {
 function stepSlope(threshold: number): number | null {
   const magnitude = Math.abs(Math.fround(threshold));
   return magnitude > 2 ** -100 ? 2 ** (25 - Math.floor(Math.log2(magnitude))) : null;
+}
+
+/** x W for x of 0 and 1: exact but for the rounding of W to int8. */
+function emitIntegerProduct(builder: GraphBuilder, x: Value, matrix: Value, wish: string): Value {
+  const spikes = builder.op('Cast', [x], `${wish}_spikes`, { to: dataTypes.uint8 });
+  const sum = builder.op('MatMulInteger', [spikes, int8Name(matrix)], `${wish}_integers`);
+  const float = builder.op('Cast', [sum], `${wish}_floats`, { to: dataTypes.float32 });
+  return builder.op('Mul', [float, scaleName(matrix)], wish);
 }
 
 function elementwise(opType: string): Emitter {

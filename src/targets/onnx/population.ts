@@ -1,6 +1,8 @@
 import type { PopulationNode } from '../../ir/graph.ts';
 import { combineSums } from '../../passes/combineSums.ts';
 import type { GraphBuilder, Value } from './builder.ts';
+import { isWorthEvents } from './events.ts';
+import type { EmitOptions } from './nodes.ts';
 import type { ModelParameters } from './parameters.ts';
 import { emitPrelude } from './prelude.ts';
 import { emitSequence } from './sequence.ts';
@@ -29,10 +31,11 @@ export function emitPopulation(
   time: TimeAxis,
   node: PopulationNode,
   inputs: readonly Value[],
-  fold: boolean,
+  { fold, weights }: Pick<EmitOptions, 'fold' | 'weights'>,
 ): { output: Value; finalStates: Value[] } {
   const { size: features, bidirectional, id } = node;
-  const combined = combineSums(node.step, true);
+  // A large diagonal would leave the rest of its channel few of the integers.
+  const combined = combineSums(node.step, weights !== 'int8');
   const scope = emitPrelude(builder, parameters, node, combined, fold);
   const bothDirections = (v: Value, reversed: Value) =>
     builder.op('Concat', [v, reversed], `${id}.directions`, { axis: 1 });
@@ -44,6 +47,7 @@ export function emitPopulation(
     valid: bidirectional ? bothDirections(time.valid, time.valid) : time.valid,
     alone: bidirectional ? null : time.alone,
     oneStep: time.oneStep,
+    integers: weights === 'int8' && isWorthEvents(features, features),
     restart: time.restart ? { mask: time.restart, states: emitFixedStates(builder, parameters, node) } : null,
   });
   if (!bidirectional) return { output, finalStates };

@@ -88,6 +88,23 @@ describe('event-driven products of single samples', () => {
     await still.dispose();
   });
 
+  it('are products of integers where weights are stored in int8, and give what the weights in float32 give', async () => {
+    const quantized = exportOnnx(graph, parameters, { fold: true, weights: 'int8', metadata });
+    expect(opTypes(decodeModel(quantized).graph.node).filter((op) => op === 'MatMulInteger')).toHaveLength(2);
+    const small = await openOnnxBytes(quantized, 'the model', { threads: 1 });
+    const alone = await small.evaluate(dense(x, 1));
+    // Of two samples no product is one of integers.
+    const pair = await small.evaluate(dense(Float32Array.from([...x, ...x]), 2));
+    for (const { layer, spiking } of graph.layers) {
+      if (spiking) expect(alone.firingRates.get(layer), layer).toEqual(pair.firingRates.get(layer));
+    }
+    expectClose('scores', alone.scores, pair.scores.slice(0, graph.classes), 1e-5);
+    for (const [name, values] of alone.finalStates) {
+      expectClose(name, values, pair.finalStates.get(name)?.slice(0, values.length) as Float32Array, 1e-4);
+    }
+    await small.dispose();
+  });
+
   it('give the same to a stream that is fed step by step', async () => {
     const path = join(folder, 'step.onnx');
     writeFileSync(path, exportOnnx(graph, parameters, { fold: true, segmentation: { kind: 'reset' }, metadata }));
