@@ -18,31 +18,31 @@ export const int8Name = (matrix: string) => `${matrix}.int8`;
 export const scaleName = (matrix: string) => `${matrix}.scale`;
 
 /**
- * Stores every matrix [in, out] that something is multiplied by in fewer bits, and adds the node that turns it back into
- * float32. `int8` is symmetric, with one scale for each of `out` channels: the largest absolute weight becomes 127.
+ * Stores every matrix [in, out] that something is multiplied by in fewer bits, and adds the nodes that turn it back into
+ * float32, where that is read. `int8` is symmetric, with one scale for each of `out` channels: the largest absolute weight becomes 127.
  */
 export function compressWeights(model: Model, type: WeightType): Model {
   if (type === 'float32') return model;
   const { graph } = model;
-  const factors = new Set(productsOf(graph.node).map((node) => node.input[1]));
+  const all = withSubgraphs(graph.node);
+  const read = new Set(all.flatMap(({ input }) => input));
+  const factors = new Set(all.filter(({ opType }) => opType === 'MatMul').map(({ input }) => input[1]));
   const nodes: Node[] = [];
   const initializer = graph.initializer.flatMap((tensor) => {
     // The front end's filters are float64, and no weights.
     const isWeight = tensor.dims.length === 2 && tensor.dataType === dataTypes.float32;
-    if (!factors.has(tensor.name) || !isWeight) return [tensor];
+    const isFactor = factors.has(tensor.name) || read.has(int8Name(tensor.name));
+    if (!isFactor || !isWeight) return [tensor];
     const { tensors, nodes: toFloat } = type === 'int8' ? toInt8(tensor) : toFloat16(tensor);
-    nodes.push(...toFloat);
+    if (read.has(tensor.name)) nodes.push(...toFloat);
     return tensors;
   });
   return { ...model, graph: { ...graph, initializer, node: [...nodes, ...graph.node] } };
 }
 
-/** Those in loops too: they multiply by tensors of the outer graph. */
-function productsOf(nodes: readonly Node[]): Node[] {
-  return nodes.flatMap((node) => [
-    ...(node.opType === 'MatMul' ? [node] : []),
-    ...node.attribute.flatMap(({ g }) => (g ? productsOf(g.node) : [])),
-  ]);
+/** Those in loops too: they read tensors of the outer graph. */
+function withSubgraphs(nodes: readonly Node[]): Node[] {
+  return nodes.flatMap((node) => [node, ...node.attribute.flatMap(({ g }) => (g ? withSubgraphs(g.node) : []))]);
 }
 
 interface Compressed {

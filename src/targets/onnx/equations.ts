@@ -1,8 +1,8 @@
 import { typeOf } from '../../ir/primitives.ts';
 import type { Atom, Eqn, Prim, Var } from '../../ir/step.ts';
 import type { GraphBuilder, Value } from './builder.ts';
-import { int8Name, scaleName } from './compress.ts';
 import { emitEventProduct, emitRowMatrix, type RowMatrix } from './events.ts';
+import { emitIntegerProduct } from './integers.ts';
 import { once } from './once.ts';
 import { dataTypes } from './proto.ts';
 
@@ -166,14 +166,6 @@ const emitters: Readonly<Record<Prim, Emitter>> = {
 function stepSlope(threshold: number): number | null {
   const magnitude = Math.abs(Math.fround(threshold));
   return magnitude > 2 ** -100 ? 2 ** (25 - Math.floor(Math.log2(magnitude))) : null;
-}
-
-/** x W for x of 0 and 1: exact but for the rounding of W to int8. */
-function emitIntegerProduct(builder: GraphBuilder, x: Value, matrix: Value, wish: string): Value {
-  const spikes = builder.op('Cast', [x], `${wish}_spikes`, { to: dataTypes.uint8 });
-  const sum = builder.op('MatMulInteger', [spikes, int8Name(matrix)], `${wish}_integers`);
-  const float = builder.op('Cast', [sum], `${wish}_floats`, { to: dataTypes.float32 });
-  return builder.op('Mul', [float, scaleName(matrix)], wish);
 }
 
 function elementwise(opType: string): Emitter {

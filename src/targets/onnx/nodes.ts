@@ -47,7 +47,11 @@ export function emitNodes(
 
   const operand = (id: NodeId): Operand => {
     const { time: hasTime, set } = nodeById(graph, id).type;
-    return { value: emitted(id), oneRow: hasTime && set !== 'real' ? time.oneStep : null };
+    return {
+      value: emitted(id),
+      oneRow: hasTime && set !== 'real' ? time.oneStep : null,
+      integers: weights === 'int8' && set === 'spike',
+    };
   };
 
   const emit = (node: GraphNode): Value => {
