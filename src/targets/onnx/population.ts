@@ -1,6 +1,6 @@
 import type { PopulationNode } from '../../ir/graph.ts';
-import { combineSums } from '../../passes/combineSums.ts';
 import type { GraphBuilder, Value } from './builder.ts';
+import { combineStep } from './combine.ts';
 import { isWorthEvents } from './events.ts';
 import type { EmitOptions } from './nodes.ts';
 import type { ModelParameters } from './parameters.ts';
@@ -34,22 +34,33 @@ export function emitPopulation(
   { fold, weights }: Pick<EmitOptions, 'fold' | 'weights'>,
 ): { output: Value; finalStates: Value[] } {
   const { size: features, bidirectional, id } = node;
-  // A large diagonal would leave the rest of its channel few of the integers.
-  const combined = combineSums(node.step, weights !== 'int8');
+  const { factors, ...combined } = combineStep(parameters, node, fold, weights);
   const scope = emitPrelude(builder, parameters, node, combined, fold);
+  const scales = new Map(
+    [...factors].map(([state, values]) => [state, builder.tensor(`${id}.${state}.scale`, [features], values)]),
+  );
+  const scaled = (opType: 'Mul' | 'Div', states: readonly Value[]) =>
+    states.map((value, i) => {
+      const scale = scales.get(node.step.states[i].name);
+      return scale ? builder.op(opType, [value, scale], `${value}.scaled`) : value;
+    });
   const bothDirections = (v: Value, reversed: Value) =>
     builder.op('Concat', [v, reversed], `${id}.directions`, { axis: 1 });
-  const { output, finalStates } = emitSequence(scope, {
+  const sequence = emitSequence(scope, {
     step: combined.step,
     features,
     inputs: bidirectional ? inputs.map((v) => bothDirections(v, time.reverse(v, `${id}.reversed`))) : inputs,
-    initialStates: emitInitialStates(builder, parameters, time, node),
+    initialStates: scaled('Mul', emitInitialStates(builder, parameters, time, node)),
     valid: bidirectional ? bothDirections(time.valid, time.valid) : time.valid,
     alone: bidirectional ? null : time.alone,
     oneStep: time.oneStep,
     integers: weights === 'int8' && isWorthEvents(features, features),
-    restart: time.restart ? { mask: time.restart, states: emitFixedStates(builder, parameters, node) } : null,
+    restart: time.restart
+      ? { mask: time.restart, states: scaled('Mul', emitFixedStates(builder, parameters, node)) }
+      : null,
   });
+  const { output } = sequence;
+  const finalStates = scaled('Div', sequence.finalStates);
   if (!bidirectional) return { output, finalStates };
 
   const [forward, backward] = [`${id}.forward`, `${id}.backward`].map((name) => builder.name(name));

@@ -1,8 +1,8 @@
-import { type Env, evaluate } from '../../ir/evaluate.ts';
 import type { PopulationNode } from '../../ir/graph.ts';
 import type { Prim, Step, Var } from '../../ir/step.ts';
 import { type CombinedStep, evaluateScaled, type ScaledMatrix } from '../../passes/combineSums.ts';
 import type { GraphBuilder, Value } from './builder.ts';
+import { evaluatePrelude } from './combine.ts';
 import { emitEquations, Scope } from './equations.ts';
 import { type ModelParameters, transposed } from './parameters.ts';
 import { dataTypes } from './proto.ts';
@@ -58,11 +58,7 @@ function foldPrelude(
   { step, matrices }: CombinedStep,
 ): Scope {
   const { size } = node;
-  const env: Env = new Map();
-  for (const { name, variable } of step.parameters) {
-    env.set(variable.id, Float64Array.from(parameters.values(node.parameters[name])));
-  }
-  evaluate(step.prelude, env, { rows: 1, features: size });
+  const env = evaluatePrelude(parameters, node, step);
   for (const matrix of matrices) env.set(matrix.out.id, evaluateScaled(matrix, env, size));
   const scope = new Scope(builder);
   for (const variable of constantsOf(step, matrices)) {
