@@ -42,12 +42,12 @@ export class Scope {
     this.values.set(variable.id, value);
   }
 
-  /** `value` is a square matrix of `size`. */
+  /** `value` has `size` columns. */
   bindTranspose(matrix: Var, value: Value, size: number): void {
     this.transposes.set(matrix.id, value);
     this.rowMatrices.set(
       matrix.id,
-      once(() => emitRowMatrix(this.builder, value, size, size)),
+      once(() => emitRowMatrix(this.builder, value, size)),
     );
   }
 

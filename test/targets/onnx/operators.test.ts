@@ -88,16 +88,17 @@ describe('an event-driven product', () => {
   it.each([7, 1023, 1024, 2050])('of %i outputs is that of the whole matrix', async (outputs) => {
     const inputs = 5;
     const matrix = Float32Array.from({ length: inputs * outputs }, (_, i) => ((i * 37) % 101) / 8 - 6);
-    const x = Float32Array.of(0, 1, 0, 2, -0.5);
-    for (const axes of [2, 3]) {
-      const [actual] = await run(x, [...Array(axes - 1).fill(1), inputs], (builder) => {
-        const rows = emitRowMatrix(builder, builder.tensor('W', [inputs, outputs], matrix), inputs, outputs);
-        return [emitEventProduct(builder, 'x', axes, rows, 'product')];
-      });
+    for (const x of [Float32Array.of(0, 1, 0, 2, -0.5), new Float32Array(inputs), Float32Array.of(0, 0, 0, 0, 1)]) {
       const expected = Array.from({ length: outputs }, (_, j) =>
         x.reduce((sum, v, i) => sum + v * matrix[i * outputs + j], 0),
       );
-      expect([...actual]).toEqual(expected);
+      for (const axes of [2, 3]) {
+        const [actual] = await run(x, [...Array(axes - 1).fill(1), inputs], (builder) => {
+          const rows = emitRowMatrix(builder, builder.tensor('W', [inputs, outputs], matrix), outputs);
+          return [emitEventProduct(builder, 'x', axes, rows, 'product')];
+        });
+        expect([...actual]).toEqual(expected);
+      }
     }
   });
 });
