@@ -80,6 +80,12 @@ export class GraphBuilder {
     return this.shared(`f:${number}`, () => this.tensor(`const_${number}`, [], Float32Array.of(number)));
   }
 
+  /** Zeros of float32, shared between their uses. */
+  zeros(dims: readonly number[]): Value {
+    const size = dims.reduce((a, b) => a * b, 1);
+    return this.shared(`z:${dims}`, () => this.tensor(`const_zeros_${dims.join('_')}`, dims, new Float32Array(size)));
+  }
+
   /** A vector of int64 constants (axes, shapes), shared between its uses. */
   ints(values: readonly number[]): Value {
     return this.shared(`i:${values}`, () => {

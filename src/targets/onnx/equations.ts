@@ -42,12 +42,12 @@ export class Scope {
     this.values.set(variable.id, value);
   }
 
-  /** `value` has `size` columns. */
+  /** `value` is a square matrix of `size`. */
   bindTranspose(matrix: Var, value: Value, size: number): void {
     this.transposes.set(matrix.id, value);
     this.rowMatrices.set(
       matrix.id,
-      once(() => emitRowMatrix(this.builder, value, size)),
+      once(() => emitRowMatrix(this.builder, value, size, size)),
     );
   }
 

@@ -43,7 +43,7 @@ function emitProduct(
   const emitWhole = (inner: GraphBuilder, wish: string) =>
     integers && isWide ? emitIntegerProduct(inner, value, matrix, wish) : inner.op('MatMul', [value, matrix], wish);
   if (oneRow === null || !isWide) return emitWhole(builder, `${id}.product`);
-  const rows = emitRowMatrix(builder, matrix, outputs);
+  const rows = emitRowMatrix(builder, matrix, inputs, outputs);
   const branch = (kind: 'events' | 'dense'): Subgraph => {
     const inner = builder.subgraph();
     const wish = `${id}.${kind}_product`;

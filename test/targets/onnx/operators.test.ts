@@ -94,7 +94,7 @@ describe('an event-driven product', () => {
       );
       for (const axes of [2, 3]) {
         const [actual] = await run(x, [...Array(axes - 1).fill(1), inputs], (builder) => {
-          const rows = emitRowMatrix(builder, builder.tensor('W', [inputs, outputs], matrix), outputs);
+          const rows = emitRowMatrix(builder, builder.tensor('W', [inputs, outputs], matrix), inputs, outputs);
           return [emitEventProduct(builder, 'x', axes, rows, 'product')];
         });
         expect([...actual]).toEqual(expected);
