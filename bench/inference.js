@@ -34,20 +34,26 @@ if (!options.h5) {
 const local = (path) => fileURLToPath(new URL(path, import.meta.url));
 const testFile = resolve(options.h5, 'shd_test.h5');
 const STEPS = 100;
+const ENGINES = ['PyTorch', 'ONNX', 'ONNX int8', 'wasm'];
 
-/** What is measured: `count` calls of each engine in every round (of whole utterances: 100 steps each in mode `step`). */
+/** Time steps of 10 ms in a call. */
+const stepsOf = { sequence: STEPS, step: 1, chunk: 5 };
+
+/** What is measured: `count` utterances or batches of them for each engine in every round. */
 const tasks = [
   { mode: 'sequence', batch: 1, count: 20 },
   { mode: 'step', batch: 1, count: 2 },
+  { mode: 'chunk', batch: 1, count: 4 },
   { mode: 'sequence', batch: 32, count: 2 },
   { mode: 'step', batch: 32, count: 1 },
 ];
 
-/** The run folder of a network, trained and exported in both modes. */
+/** The run folder of a network, trained and exported in both modes, and of whole sequences with int8 weights. */
 function trained(neuron, hidden) {
   const name = `${neuron}-${hidden}`;
   const folder = resolve(options.runs, name);
-  if (existsSync(join(folder, 'step.onnx'))) return folder;
+  const int8 = join(folder, 'int8.onnx');
+  if (existsSync(int8)) return folder;
   console.error(`training ${name}`);
   const spec = {
     sparchc: 1,
@@ -66,6 +72,7 @@ function trained(neuron, hidden) {
     execFileSync(process.execPath, [local('../dist/cli/main.js'), ...args, '--quiet'], { stdio: 'inherit' });
   sparchc('train', file, '--out', folder, '--target', 'wasm');
   sparchc('export', folder, '--mode', 'step');
+  sparchc('export', folder, '--quantize', 'int8', '-o', int8);
   return folder;
 }
 
@@ -93,7 +100,8 @@ function startEngines(folder) {
     ]);
   const checkpoint = join(folder, 'checkpoints', 'best.safetensors');
   const peer = [local('peer/torch_inference.py'), '--checkpoint', checkpoint, '--h5', testFile, '--threads', threads];
-  return { PyTorch: start(options.python, peer), ONNX: own('onnx'), wasm: own('wasm') };
+  const processes = [start(options.python, peer), own('onnx'), own('onnx-int8'), own('wasm')];
+  return Object.fromEntries(ENGINES.map((name, i) => [name, processes[i]]));
 }
 
 /** Results of all rounds by engine: seconds of every call, classes, and the peak memory so far. */
@@ -101,7 +109,7 @@ async function measure(engines, task) {
   const found = new Map();
   for (let round = -1; round < Number(options.rounds); round++) {
     for (const [name, engine] of Object.entries(engines)) {
-      if (name === 'wasm' && task.mode === 'step') continue;
+      if (!['PyTorch', 'ONNX'].includes(name) && task.mode !== 'sequence') continue;
       const answer = await engine.ask({ ...task, first: Math.max(0, round) * task.count });
       // The first round warms up. Threads that spin after their work must not disturb the next engine.
       await setTimeout(200);
@@ -124,15 +132,14 @@ const milliseconds = (s) => (1000 * s).toPrecision(3);
 function row(network, { mode, batch }, found) {
   const peer = found.get('PyTorch');
   const cells = [network, `${mode}, ${batch}`];
-  for (const name of ['PyTorch', 'ONNX', 'wasm']) {
+  for (const name of ENGINES) {
     const own = found.get(name);
     if (!own) {
       cells.push('', '');
       continue;
     }
     const median = quantile(own.seconds, 0.5);
-    // A time step is 10 ms of sound, a sequence one second.
-    const sound = batch * (mode === 'step' ? 1 / STEPS : 1);
+    const sound = (batch * stepsOf[mode]) / STEPS;
     const ratio = name === 'PyTorch' ? '' : ` = 1 / ${(quantile(peer.seconds, 0.5) / median).toFixed(1)}`;
     cells.push(`${milliseconds(median)} (${milliseconds(quantile(own.seconds, 0.99))}) ms${ratio}`);
     cells.push(`${(sound / median).toFixed(0)}x, ${own.memory} MB`);
@@ -154,10 +161,8 @@ function firingRates(folder) {
   return Object.values(rates).map((rate) => `${(100 * rate).toFixed(1)}%`);
 }
 
-console.log(
-  '| network | mode, batch | PyTorch median (p99) | | ONNX median (p99) | | wasm median (p99) | | same class |',
-);
-console.log('|---|---|---|---|---|---|---|---|---|');
+console.log(`| network | mode, batch | ${ENGINES.map((name) => `${name} median (p99) | `).join('| ')}| same class |`);
+console.log(`|---|---|${'---|---|'.repeat(ENGINES.length)}---|`);
 for (const network of options.networks.split(',')) {
   const [neuron, hidden] = network.split(':');
   const folder = trained(neuron, hidden);

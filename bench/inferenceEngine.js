@@ -2,8 +2,9 @@
  * Runs a trained network in one engine of sparchc, for bench/inference.js, which starts it: the counterpart of
  * peer/torch_inference.py, with the same requests and answers, one JSON line each.
  *
- *   node bench/inferenceEngine.js wasm|onnx --run RUN --h5 FILE [--threads 2] [--utterances 64]
+ *   node bench/inferenceEngine.js wasm|onnx|onnx-int8 --run RUN --h5 FILE [--threads 2] [--utterances 64]
  */
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { parseArgs } from 'node:util';
 import { compileSpec } from '../dist/compile.js';
@@ -58,21 +59,24 @@ const engines = {
   async onnx() {
     const model = await openOnnx(folder.model, { threads });
     const stream = await openOnnxStream(folder.exported('step', 'features'), { threads });
-    return {
-      sequence: (batch) => [() => model.predict(batch)],
-      step(batch) {
-        stream.restart();
-        const x = toDense(batch);
-        return Array.from({ length: batch.steps }, (_, t) => {
-          const step = new Float32Array(batch.size * batch.features);
-          for (let b = 0; b < batch.size; b++) {
-            const start = (b * batch.steps + t) * batch.features;
-            step.set(x.subarray(start, start + batch.features), b * batch.features);
-          }
-          return async () => (await stream.feed(step, batch.size)).scores;
-        });
-      },
+    const chunks = (steps) => (batch) => {
+      stream.restart();
+      const x = toDense(batch);
+      const size = steps * batch.features;
+      return Array.from({ length: batch.steps / steps }, (_, k) => {
+        const chunk = new Float32Array(batch.size * size);
+        for (let b = 0; b < batch.size; b++) {
+          const start = b * batch.steps * batch.features + k * size;
+          chunk.set(x.subarray(start, start + size), b * size);
+        }
+        return async () => (await stream.feed(chunk, batch.size)).scores;
+      });
     };
+    return { sequence: (batch) => [() => model.predict(batch)], step: chunks(1), chunk: chunks(5) };
+  },
+  async 'onnx-int8'() {
+    const model = await openOnnx(join(values.run, 'int8.onnx'), { threads });
+    return { sequence: (batch) => [() => model.predict(batch)] };
   },
 };
 const engine = await engines[positionals[0]]();

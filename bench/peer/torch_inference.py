@@ -7,7 +7,8 @@ with one JSON line:
     {"mode": "sequence", "batch": 1, "first": 0, "count": 20}    count calls, each with the next `batch` utterances
     {"seconds": [...], "classes": [...], "peak_rss_mb": 320}     seconds of each call, class of each utterance
 
-`"mode": "step"` feeds one time step a call and carries the states; its seconds are those of each step.
+`"mode": "step"` feeds one time step a call and carries the states; its seconds are those of each step. `"mode": "chunk"`
+feeds five.
 
     echo '{"mode": "sequence", "batch": 1, "first": 0, "count": 20}' |
         torch_inference.py --checkpoint runs/NAME/checkpoints/best.safetensors --h5 shd_test.h5 --threads 2
@@ -139,7 +140,7 @@ def main():
         for i in range(first, first + count):
             part = x[[k % len(x) for k in range(i * batch, (i + 1) * batch)]]
             states = net.start(batch)
-            for chunk in part.split(1 if mode == "step" else a.steps, 1):
+            for chunk in part.split({"sequence": a.steps, "step": 1, "chunk": 5}[mode], 1):
                 started = time.perf_counter()
                 scores, states = net(chunk, states)
                 seconds.append(time.perf_counter() - started)
