@@ -54,17 +54,21 @@ function gatherRow(f: Func, span: Local, vectors: number, addressOf: (feature: E
   const event = f.let('event', loadI32(span, spanWords.start));
   const end = f.let('end', loadI32(span, spanWords.mixed));
   for (const total of totals) f.set(total, splat(0));
-  const sumUp = (term: (from: Local, i: number) => Expr) =>
+  const sumUp = (valueOf: (() => Expr) | null) =>
     f.while(lt(event, end), () => {
       const from = f.let('from', addressOf(loadI32(event)));
-      inTurns(f, vectors, [event, end], (i) => f.set(totals[i], v.add(totals[i], term(from, i))));
+      const value = valueOf && f.let('value', valueOf());
+      inTurns(f, vectors, [event, end], (i) => {
+        const weights = loadV(from, 16 * i);
+        f.set(totals[i], v.add(totals[i], value ? v.mul(value, weights) : weights));
+      });
       f.set(event, add(event, eventBytes));
     });
-  sumUp((from, i) => loadV(from, 16 * i));
+  sumUp(null);
   const shared = f.let('shared', loadSplat(span, spanWords.shared));
   for (const total of totals) f.set(total, v.mul(total, shared));
   f.set(end, loadI32(span, spanWords.end));
-  sumUp((from, i) => v.mul(loadSplat(event, 4), loadV(from, 16 * i)));
+  sumUp(() => loadSplat(event, 4));
   return totals;
 }
 

@@ -3,7 +3,6 @@ import {
   divU,
   type Expr,
   i32,
-  type Local,
   loadI32,
   loadSplat,
   loadV,
@@ -49,16 +48,20 @@ export function weightGradientKernel(k: Kernels, inputs: number, outputs: number
           const event = f.let('event', loadI32(place));
           const end = f.let('end', loadI32(place, 4));
           for (const t of totals) f.set(t, splat(0));
-          const sumUp = (term: (row: Local, i: number) => Expr) =>
+          const sumUp = (valueOf: (() => Expr) | null) =>
             f.while(lt(event, end), () => {
               const row = f.let('row', add(rows, mul(loadI32(event), width)));
-              inTurns(f, vectors, [event, end], (i) => f.set(totals[i], v.add(totals[i], term(row, i))));
+              const value = valueOf && f.let('value', valueOf());
+              inTurns(f, vectors, [event, end], (i) => {
+                const d = loadV(row, 16 * i);
+                f.set(totals[i], v.add(totals[i], value ? v.mul(value, d) : d));
+              });
               f.set(event, add(event, eventBytes));
             });
-          sumUp((row, i) => loadV(row, 16 * i));
+          sumUp(null);
           for (const t of totals) f.set(t, v.mul(t, shared));
           f.set(end, loadI32(place, 8));
-          sumUp((row, i) => v.mul(loadSplat(event, 4), loadV(row, 16 * i)));
+          sumUp(() => loadSplat(event, 4));
           const target = f.let('target', add(weights, mul(input, width)));
           f.if(or(chunk, a.accumulate), () => totals.forEach((t, i) => void f.set(t, v.add(t, loadV(target, 16 * i)))));
           totals.forEach((t, i) => void f.do(storeV(target, t, 16 * i)));
