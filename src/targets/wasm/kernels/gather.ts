@@ -54,10 +54,10 @@ function gatherRow(f: Func, span: Local, vectors: number, addressOf: (feature: E
   const event = f.let('event', loadI32(span, spanWords.start));
   const end = f.let('end', loadI32(span, spanWords.mixed));
   for (const total of totals) f.set(total, splat(0));
-  const sumUp = (valueOf: (() => Expr) | null) =>
+  const sumUp = (factor: (() => Expr) | null) =>
     f.while(lt(event, end), () => {
       const from = f.let('from', addressOf(loadI32(event)));
-      const value = valueOf && f.let('value', valueOf());
+      const value = factor && f.let('value', factor());
       inTurns(f, vectors, [event, end], (i) => {
         const weights = loadV(from, 16 * i);
         f.set(totals[i], v.add(totals[i], value ? v.mul(value, weights) : weights));

@@ -48,10 +48,10 @@ export function weightGradientKernel(k: Kernels, inputs: number, outputs: number
           const event = f.let('event', loadI32(place));
           const end = f.let('end', loadI32(place, 4));
           for (const t of totals) f.set(t, splat(0));
-          const sumUp = (valueOf: (() => Expr) | null) =>
+          const sumUp = (factor: (() => Expr) | null) =>
             f.while(lt(event, end), () => {
               const row = f.let('row', add(rows, mul(loadI32(event), width)));
-              const value = valueOf && f.let('value', valueOf());
+              const value = factor && f.let('value', factor());
               inTurns(f, vectors, [event, end], (i) => {
                 const d = loadV(row, 16 * i);
                 f.set(totals[i], v.add(totals[i], value ? v.mul(value, d) : d));
