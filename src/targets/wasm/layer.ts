@@ -6,7 +6,7 @@ import { uniformKernel } from './kernels/draws.ts';
 import { copyKernel, gradientKernel, layerSumsKernel } from './kernels/gradients.ts';
 import { maskBytes } from './kernels/masks.ts';
 import { arrayBytes, matrixRows, padded, panelsOf } from './layout.ts';
-import { affineInputs, backwardSequences } from './neuron/backward.ts';
+import { affineInputs, backwardSequences, otherCarried } from './neuron/backward.ts';
 import { ownOutput } from './neuron/forward.ts';
 import type { NeuronKernels } from './neuron/neuron.ts';
 import { type OnceStage, onceStages } from './neuron/once.ts';
@@ -107,10 +107,9 @@ export class Layer {
       this.sequences[name] = inPlace ? dOutput : network.array(`${name} of ${this.name}`, features, true);
     }
     const args: Record<string, Argument> = { ...this.shared, ...this.sequences, dOutput, ...network.rows(true) };
-    adjoint.states.forEach((_, i) => {
-      args[`carried${i}`] = perSample('carried');
-      args[`carriedToo${i}`] = perSample('carried');
-    });
+    for (const name of [...adjoint.states.map((_, i) => `carried${i}`), ...otherCarried(kernels.plan)]) {
+      args[name] = perSample('carried');
+    }
     for (const v of kernels.plan.backwardScratch) args[`scratch${v.id}`] = perSample('scratch');
     if (adjoint.sums.length > 0) {
       this.sums = network.program.buffer(`sums of ${this.name}`, adjoint.sums.length * arrayBytes(chunks, features));

@@ -28,6 +28,8 @@ export interface NeuronPlan {
   readonly copies: readonly Atom[];
   /** Recurrent products of the forward pass: their operands' events are kept for the matrix gradients. */
   readonly products: readonly { readonly matrix: Var; readonly vector: Var; readonly out: Var }[];
+  /** By state, whether what is carried to the step before can take the place of what was carried from the step after. */
+  readonly carriedInPlace: readonly boolean[];
   /** Whether the cotangent of the first input can take the place of that of the output, which is read before it is written. */
   readonly inPlace: boolean;
   /** For each outer product of the adjoint: its product, and the sequence that its left operand lies in. */
@@ -92,6 +94,7 @@ export function planNeuron(step: Step, features: number, affine: readonly boolea
     forwardScratch,
     backwardScratch,
     copies: [...new Set(copies)],
+    carriedInPlace: adjoint.states.map(({ after, before }) => isReadBefore(adjoint, backward, after, before)),
     inPlace: isInPlace(adjoint, backward),
     products,
     outers,
@@ -118,6 +121,11 @@ function isInPlace({ inputs, body, outputCotangent, sums, outers, states }: Adjo
   return readers.every(
     (e) => isElementwise(e.prim) && (levelOf(e.out) < level || (levelOf(e.out) === level && needed.has(e.out))),
   );
+}
+
+/** Whether nothing reads a state's cotangent after the step once that before the step is known. */
+function isReadBefore({ body }: AdjointStep, { levelOf }: Levels, after: Var, before: Atom): boolean {
+  return body.every((e) => !e.args.includes(after) || levelOf(e.out) <= levelOf(before));
 }
 
 const cheap: readonly Prim[] = ['add', 'sub', 'mul', 'neg', 'min', 'max', 'relu', 'abs', 'clamp', 'select', 'spike'];

@@ -305,8 +305,10 @@ export function writeStep(
           reader.define(eqn.out.id, value);
           if (kept.has(eqn.out.id)) writer.store(writer.placeOf(eqn.out) as Place, value, offsets);
         }
-        for (const { value, place } of here) writer.store(place, reader.read(value), offsets);
         options.also?.(l, offsets, reader);
+        // What is stored may take the place of what was read.
+        const values = here.map(({ value }) => reader.read(value));
+        here.forEach(({ place }, i) => void writer.store(place, values[i], offsets));
       });
     }
     for (const eqn of level.rowOperations) options.rowOperation(eqn, c);
