@@ -78,18 +78,19 @@ export class Layer {
     this.products.forEach(
       (lists, i) => void Object.assign(args, { [`events${i}`]: lists.events, [`spans${i}`]: lists.spans }),
     );
-    program.call(kernels.forward, variant.shape.chunks, args);
-    this.gates = variant.training && kernels.gate ? this.listGates() : null;
+    const bits = kernels.gate && program.buffer(`gates of ${this.name}`, maskBytes(network.rowCount(true), features));
+    program.call(kernels.forward, variant.shape.chunks, { ...args, ...(bits && { gates: bits }) });
+    this.gates = bits && variant.training ? this.listGates(bits) : null;
   }
 
-  private listGates(): Lists {
+  private listGates(bits: Buffer): Lists {
     const { network, kernels } = this;
     const lists = network.newLists(`gates of ${this.name}`, kernels.plan.features, true, gateBytes);
     network.program.call(kernels.gate!, network.variant.shape.chunks, {
-      ...this.shared,
+      bits,
       events: lists.events,
       spans: lists.spans,
-      bits: network.program.buffer(`gates of ${this.name}`, maskBytes(network.rowCount(true), kernels.plan.features)),
+      rows: network.rowCount(true),
       ...network.rows(true),
     });
     return lists;

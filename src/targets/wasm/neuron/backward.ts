@@ -73,7 +73,10 @@ export function backwardKernel(k: Kernels, name: string, plan: NeuronPlan): Kern
     const sums = adjoint.sums.length > 0 ? zeroed(a.sums, adjoint.sums.length) : null;
     const inputSums = new Map(affineInputs(plan).map((i) => [i, zeroed(a[`inputSums${i}`], 2)]));
     const begin = (c: StepContext) => {
-      writer.overNeurons(c, (o) => now.forEach((base) => void writer.store({ base, at: 'sample' }, splat(0), o)));
+      writer.overNeurons(c, (o) => {
+        for (const base of now) writer.store({ base, at: 'sample' }, splat(0), o);
+        return null;
+      });
     };
     const scratch =
       plan.gates.products.size > 0 ? f.let('scratch', add(a.dotScratch, mul(chunk, scratchBytes(features)))) : null;

@@ -1,13 +1,22 @@
 import type { Atom, Eqn } from '../../../ir/step.ts';
-import { add, type Expr, i32, type Local, lt, mul, sub } from '../assembler/expr.ts';
+import { add, type Expr, i32, type Local, lt, mul, splat, sub, v } from '../assembler/expr.ts';
 import { call, type Func } from '../assembler/func.ts';
 import { eventBytes, listRowCall, spanBytes } from '../kernels/events.ts';
 import { gather } from '../kernels/gather.ts';
 import { type Kernel, type Kernels, rowParams } from '../kernels/kernel.ts';
 import { softmaxAdjointRow, softmaxRow } from '../kernels/softmax.ts';
 import { matrixRows, padded, panelsOf } from '../layout.ts';
+import { emit } from './emit.ts';
 import { type NeuronPlan, stateOf } from './plan.ts';
-import { BodyWriter, type LoopArgs, type Place, type StepContext, type Store, writeStep } from './timeLoop.ts';
+import {
+  type Bits,
+  BodyWriter,
+  type LoopArgs,
+  type Place,
+  type StepContext,
+  type Store,
+  writeStep,
+} from './timeLoop.ts';
 
 type Named = Readonly<Record<string, Local>>;
 
@@ -35,7 +44,7 @@ export function sharedPlaces(plan: NeuronPlan, a: Named): Map<number, Place> {
   if (ownOutput(plan) && step.output.kind === 'var' && step.body.some((e) => e.out === step.output)) {
     places.set(step.output.id, { base: a.output, at: 'row' });
   }
-  for (const v of plan.kept) places.set(v.id, { base: a[`kept${v.id}`], at: 'row' });
+  for (const kept of plan.kept) places.set(kept.id, { base: a[`kept${kept.id}`], at: 'row' });
   step.states.forEach((s, i) => {
     places.set(s.before.id, { base: a[`state${i}`], at: 'previous' });
     if (s.after.kind === 'var' && stateOf(step, s.after) === i && step.body.some((e) => e.out === s.after)) {
@@ -46,8 +55,8 @@ export function sharedPlaces(plan: NeuronPlan, a: Named): Map<number, Place> {
     const affine = plan.affine[i] ? { mean: a[`mean${i}`], scale: a[`scale${i}`], bias: a[`bias${i}`] } : undefined;
     places.set(variable.id, { base: a[`input${i}`], at: 'row', affine });
   });
-  for (const v of plan.once) {
-    places.set(v.id, { base: a[`once${v.id}`], at: v.type.extent === 'scalar' ? 'scalar' : 'features' });
+  for (const { id, type } of plan.once) {
+    places.set(id, { base: a[`once${id}`], at: type.extent === 'scalar' ? 'scalar' : 'features' });
   }
   return places;
 }
@@ -57,12 +66,18 @@ export function forwardKernel(k: Kernels, name: string, plan: NeuronPlan): Kerne
   const { step, features } = plan;
   const scratch = [...plan.forwardScratch, ...plan.copies].map((v) => `scratch${(v as { id: number }).id}`);
   const products = plan.products.flatMap((_, i) => [`events${i}`, `spans${i}`]);
-  const params = [...sharedParams(plan), ...scratch, ...products, ...rowParams];
+  const params = [
+    ...sharedParams(plan),
+    ...scratch,
+    ...products,
+    ...(plan.gates.output ? ['gates'] : []),
+    ...rowParams,
+  ];
   return k.kernel(`forward_${name}`, params, (f, chunk, args) => {
     const a = args as Named & LoopArgs;
     const places = sharedPlaces(plan, a);
     for (const v of plan.forwardScratch) places.set(v.id, { base: a[`scratch${v.id}`], at: 'sample' });
-    const writer = new BodyWriter(f, features, a, places);
+    const writer = new BodyWriter(f, features, a, places, plan.recomputed);
     const operands = new Map<Atom, Place>(
       plan.copies.map((v) => [v, { base: a[`scratch${(v as { id: number }).id}`], at: 'sample' }]),
     );
@@ -87,9 +102,23 @@ export function forwardKernel(k: Kernels, name: string, plan: NeuronPlan): Kerne
     const kept = new Set(step.body.flatMap((e) => (places.has(e.out.id) ? [e.out.id] : [])));
     const stores = forwardStores(plan, a, operands);
     writer.overTime(chunk, plan.forward, false, null, (c) =>
-      writeStep(writer, plan.forward, c, stores, kept, { rowOperation }),
+      writeStep(writer, plan.forward, c, stores, kept, { rowOperation, bits: gateBits(f, plan, a) }),
     );
   });
+}
+
+/** Which neurons' cotangents will matter: those where the gate is not zero. */
+function gateBits(f: Func, plan: NeuronPlan, a: Named): Bits | null {
+  const { output, eqns } = plan.gates;
+  if (!output) return null;
+  return {
+    level: Math.max(...eqns.flatMap((e) => e.args).map(plan.forward.levelOf)),
+    base: a.gates,
+    lanes: (reader) => {
+      for (const eqn of eqns) reader.define(eqn.out.id, emit(f, eqn, reader.read));
+      return v.ne(reader.read(output), splat(0));
+    },
+  };
 }
 
 /** What is stored besides the variables that have a place: copies, and states and outputs that are no variable of their own. */
