@@ -1,5 +1,10 @@
-/** The value of every IEEE 754 half-precision bit pattern. */
-const VALUES = Float32Array.from({ length: 65536 }, (_, bits) => fromHalf(bits));
+let halves: Float32Array | null = null;
+
+/** The value of every IEEE 754 half-precision bit pattern, made when it is first needed. */
+function valuesOfHalves(): Float32Array {
+  halves ??= Float32Array.from({ length: 65536 }, (_, bits) => fromHalf(bits));
+  return halves;
+}
 
 function fromHalf(bits: number): number {
   const sign = bits & 0x8000 ? -1 : 1;
@@ -12,8 +17,9 @@ function fromHalf(bits: number): number {
 
 /** Decodes half-precision bit patterns, exactly. */
 export function decodeFloat16(bits: Uint16Array): Float32Array {
+  const table = valuesOfHalves();
   const values = new Float32Array(bits.length);
-  for (let i = 0; i < bits.length; i++) values[i] = VALUES[bits[i]];
+  for (let i = 0; i < bits.length; i++) values[i] = table[bits[i]];
   return values;
 }
 
@@ -21,16 +27,17 @@ const LARGEST = 0x7bff;
 
 /** The nearest half-precision bit pattern, of two equally near the even one; beyond +-65504 it stays there. */
 export function encodeFloat16(value: number): number {
+  const table = valuesOfHalves();
   const magnitude = Math.abs(value);
   const sign = value < 0 || Object.is(value, -0) ? 0x8000 : 0;
   let [low, high] = [0, LARGEST];
   while (low < high) {
     const middle = (low + high + 1) >> 1;
-    if (VALUES[middle] <= magnitude) low = middle;
+    if (table[middle] <= magnitude) low = middle;
     else high = middle - 1;
   }
   if (low === LARGEST) return sign | low;
-  const [below, above] = [magnitude - VALUES[low], VALUES[low + 1] - magnitude];
+  const [below, above] = [magnitude - table[low], table[low + 1] - magnitude];
   const up = above < below || (above === below && low % 2 === 1);
   return sign | (up ? low + 1 : low);
 }

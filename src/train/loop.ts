@@ -78,17 +78,29 @@ export class Interrupted extends Error {
   override readonly name = 'Interrupted';
 }
 
+/** Asks for the batches that training from `state` begins with; null where it is over. */
+export function firstBatches(
+  data: BatchSource,
+  config: TrainConfig,
+  state: TrainingState,
+): AsyncIterable<Batch> | null {
+  const goesOn = state.epoch <= config.epochs && !stopsEarly(state, config);
+  return goesOn ? requested(batchesOf(data, state)) : null;
+}
+
 /**
- * Trains from `state` until the last epoch or early stopping and returns the final state. The model must hold the
- * weights and optimiser state that belong to `state`.
+ * Trains from a state until the last epoch or early stopping and returns the final state. The model must hold the
+ * weights and optimiser state that belong to `initial`, `batches` are the first ones from there on.
  * Throws UserError SP801 when the loss or a weight is no longer finite, Interrupted when the signal is aborted.
  */
-export async function train(training: Training, initial: TrainingState): Promise<TrainingState> {
+export async function train(
+  training: Training,
+  initial: TrainingState,
+  batches: AsyncIterable<Batch> | null,
+): Promise<TrainingState> {
   const { config, data, store, observer } = training;
-  const goesOn = (state: TrainingState) => state.epoch <= config.epochs && !stopsEarly(state, config);
   let state = initial;
-  const request = () => (goesOn(state) ? requested(batchesOf(data, state)) : null);
-  let trainingBatches = request();
+  let trainingBatches = batches;
   while (trainingBatches) {
     const validationBatches = requested(data.batches('validation'));
     state = await trainEpoch(training, state, trainingBatches);
@@ -98,7 +110,7 @@ export async function train(training: Training, initial: TrainingState): Promise
     const [, validation] = await both(saved, evaluated);
     const metrics = epochMetrics(state, validation);
     state = stateAfterEpoch(state, metrics, training.schedule);
-    trainingBatches = request();
+    trainingBatches = firstBatches(data, config, state);
     const selected = metrics.best || config.select === 'last';
     // The last checkpoint says that the epoch is over: then the rest must be there.
     await both(store.appendMetrics(metrics), selected ? store.saveSelected(state) : Promise.resolve());

@@ -8,7 +8,14 @@ import type { CompiledModel, Target } from '../../src/targets/target.ts';
 import { readCheckpoint } from '../../src/train/checkpoint.ts';
 import type { TrainConfig } from '../../src/train/config.ts';
 import { type BatchSource, Interrupted, type TrainingObserver } from '../../src/train/loop.ts';
-import { checkpointToResume, type Run, type RunSpec, trainRun } from '../../src/train/run.ts';
+import {
+  checkpointToResume,
+  compileOptions,
+  type Run,
+  type RunSpec,
+  requireTrainable,
+  trainRun,
+} from '../../src/train/run.ts';
 import { RunFolder, requireNewFolder } from '../../src/train/runFolder.ts';
 import { requireSameRun } from '../../src/train/specChanges.ts';
 import { fakeData } from './fakeData.ts';
@@ -42,19 +49,25 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(root, { recursive: true, force: true }));
 
-async function run(name: string, changes: Partial<Run> & { train?: Partial<TrainConfig> } = {}) {
+type Changes = Omit<Partial<Run>, 'target'> & { train?: Partial<TrainConfig>; target?: Target };
+
+async function run(name: string, changes: Changes = {}) {
   const folder = new RunFolder(join(root, name));
+  const { train = {}, target = fakeTarget, checkpoint = null, ...rest } = changes;
+  const spec = specWith(train);
+  requireTrainable(spec, target, checkpoint);
   const result = await trainRun({
-    spec: specWith(changes.train ?? {}),
+    spec,
     folder,
-    target: fakeTarget,
+    model: target.compile(graph, compileOptions(spec.experiment)),
+    target: target.name,
     data: fakeData(config.batch),
-    checkpoint: null,
+    checkpoint,
     pretrained: null,
     observer: silent,
     signal: new AbortController().signal,
-    exportModel: () => Uint8Array.of(1, 2, 3),
-    ...changes,
+    exportModel: async () => Uint8Array.of(1, 2, 3),
+    ...rest,
   });
   return { result, folder };
 }

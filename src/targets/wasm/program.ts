@@ -128,13 +128,17 @@ export function plan(builder: ProgramBuilder, start: number): Program {
   for (const buffer of builder.outputs) if (buffer.address === null) use(buffer, stages);
 
   const placed: PlacedBuffer[] = [];
+  const byAddress: PlacedBuffer[] = [];
   const bySize = [...lifetimes].sort(([a], [b]) => b.bytes - a.bytes);
   for (const [buffer, { from, to }] of bySize) {
-    const others = placed.filter((p) => p.from <= to && from <= p.to);
+    const others = byAddress.filter((p) => p.from <= to && from <= p.to);
     // Arrays that are read side by side must not all start on the same line of the cache.
     const stagger = alignment * (1 + ((5 * placed.length) % 31));
     const address = firstFit(others, buffer.bytes + stagger, start) + stagger;
-    placed.push({ buffer, address, from, to });
+    const place = { buffer, address, from, to };
+    const after = byAddress.findIndex((p) => p.address > address);
+    byAddress.splice(after < 0 ? placed.length : after, 0, place);
+    placed.push(place);
   }
   const addresses = new Map(placed.map((p) => [p.buffer, p.address]));
   return {
@@ -178,10 +182,10 @@ function overlap(a: Buffer, b: Buffer): boolean {
   return a.address < b.address + b.bytes && b.address < a.address + a.bytes;
 }
 
-/** The lowest address at which so many bytes overlap none of the buffers. */
+/** The lowest address at which so many bytes overlap none of the buffers, which are in the order of their addresses. */
 function firstFit(others: readonly PlacedBuffer[], bytes: number, start: number): number {
   let address = start;
-  for (const other of [...others].sort((a, b) => a.address - b.address)) {
+  for (const other of others) {
     if (other.address >= address + bytes) break;
     address = Math.max(address, Math.ceil((other.address + other.buffer.bytes) / alignment) * alignment);
   }
