@@ -2,9 +2,10 @@ import { eventBytes, listKernel, sortKernel, spanBytes, startsWords } from './ke
 import type { Kernels } from './kernels/kernel.ts';
 import { combineKernel } from './kernels/loss.ts';
 import { applyMaskKernel } from './kernels/masks.ts';
+import { toRowsKernel } from './kernels/rows.ts';
 import { lastStepKernel, placeKernel, unpackKernel } from './kernels/transfer.ts';
 import { inputsPerItem, weightGradientKernel } from './kernels/weightGradient.ts';
-import { arrayBytes, padded, panelsOf } from './layout.ts';
+import { arrayBytes, matrixRows, padded, panelsOf, rowBytes } from './layout.ts';
 import type { Argument, Buffer, ProgramBuilder } from './program.ts';
 import { rowCount, rowsOf, type Shape } from './shape.ts';
 
@@ -29,6 +30,8 @@ export interface Variant {
   /** Events there is room for. */
   readonly events: number;
   readonly lengths: boolean;
+  /** Threads that compute one sample together, where there are fewer samples than threads; of inference. */
+  readonly parts: number;
 }
 
 /** The rows of a node's value as lists of what is not zero. */
@@ -170,9 +173,21 @@ export class Arrays {
     });
   }
 
+  /** A matrix of parameters [inputs, outputs], row by row. */
+  inRows(matrix: Buffer, inputs: number, outputs: number): Buffer {
+    const target = this.program.buffer(`rows of ${matrix.name}`, inputs * rowBytes(outputs));
+    this.program.constant(toRowsKernel(this.k, outputs), panelsOf(outputs).count, {
+      matrix,
+      matrixRows: matrixRows(inputs),
+      inputs,
+      target,
+    });
+    return target;
+  }
+
   /** The host's row-major [B, T, features] (or [B, features] at row 0 of the samples) into an array. */
   unpack(source: Buffer, target: Buffer, features: number, time: boolean, initial = false): void {
-    const rows = initial ? { ...this.rows(true), T: 1, first: 0 } : this.rows(time);
+    const rows = initial ? { ...this.rows(time), T: 1, first: 0 } : this.rows(time);
     const all = { source, target, rows: this.rowCount(time), features, ...rows };
     this.program.call(unpackKernel(this.k), this.variant.shape.chunks, all);
   }

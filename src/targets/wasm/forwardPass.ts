@@ -10,13 +10,13 @@ import {
   type ReadoutNode,
 } from '../../ir/graph.ts';
 import { Arrays, type Lists, type Mask, type Operand, type Store, type Variant } from './arrays.ts';
+import { inferenceLayer } from './inferenceLayer.ts';
 import { eventBytes, spanBytes } from './kernels/events.ts';
 import type { Kernels } from './kernels/kernel.ts';
 import { drawsMask, maskBytes, maskKernel, packMaskKernel } from './kernels/masks.ts';
 import { affineKernel } from './kernels/norm.ts';
 import { importEvents, scatterKernel } from './kernels/transfer.ts';
 import { Layer } from './layer.ts';
-import { matrixRows } from './layout.ts';
 import type { NeuronKernels } from './neuron/neuron.ts';
 import { type Normalization, normalize } from './normalization.ts';
 import type { Buffer, ProgramBuilder } from './program.ts';
@@ -139,15 +139,7 @@ export class ForwardPass extends Arrays {
     const { features, time } = node.type;
     const lists = this.listsOf(node.input);
     const x = this.array(`product ${node.id}`, features, time);
-    const norm = normalize(this, node, x, {
-      weights: this.store.parameter(node.weight),
-      inputs: matrixRows(lists.features),
-      x,
-      rows: this.rowCount(time),
-      spans: lists.spans,
-      events: lists.events,
-      ...this.rows(time),
-    });
+    const norm = normalize(this, node, x, lists);
     this.norms.set(node.id, norm);
     return norm.value;
   }
@@ -163,9 +155,8 @@ export class ForwardPass extends Arrays {
       const own = inputs.map((input) =>
         direction === 0 ? input : { ...input, array: this.reversed(input.array, node.size) },
       );
-      return new Layer(this, node, kernels, own, direction);
+      return this.layer(node, kernels, own, direction);
     });
-    this.layers.set(node.id, layers);
     if (!node.bidirectional) return { array: layers[0].output, gates: layers[0].gates };
     const array = this.array(`both directions of ${node.id}`, 2 * node.size, true);
     layers.forEach((layer, direction) => {
@@ -175,6 +166,19 @@ export class ForwardPass extends Arrays {
       });
     });
     return { array };
+  }
+
+  /** One direction of a layer. */
+  private layer(
+    node: PopulationNode | ReadoutNode,
+    kernels: NeuronKernels,
+    inputs: readonly Operand[],
+    direction: number,
+  ): { readonly output: Buffer; readonly gates: Lists | null } {
+    if (!this.variant.training) return { output: inferenceLayer(this, node, kernels, inputs, direction), gates: null };
+    const layer = new Layer(this, node, kernels, inputs, direction);
+    this.layers.set(node.id, [...(this.layers.get(node.id) ?? []), layer]);
+    return layer;
   }
 
   private reversed(array: Buffer, features: number): Buffer {
@@ -230,10 +234,9 @@ export class ForwardPass extends Arrays {
   private readout(node: ReadoutNode): Buffer {
     const input = this.rawOrArray(node.input);
     const kernels = this.neuronsOf(node, [input.affine !== null]);
-    const layer = new Layer(this, node, kernels, [input], 0);
-    this.layers.set(node.id, [layer]);
+    const { output } = this.layer(node, kernels, [input], 0);
     const pooled = this.array(node.id, node.type.features, false);
-    this.lastStep(layer.output, pooled, node.type.features, false);
+    this.lastStep(output, pooled, node.type.features, false);
     return pooled;
   }
 

@@ -13,7 +13,7 @@ import { type OnceStage, onceStages } from './neuron/once.ts';
 import { stateOf } from './neuron/plan.ts';
 import type { Argument, Buffer, Call } from './program.ts';
 
-/** One direction of a layer of neurons (or a pool): its calls and what it keeps. */
+/** One direction of a layer of neurons (or a pool) in training: its calls and what it keeps. */
 export class Layer {
   readonly output: Buffer;
   readonly gates: Lists | null;
@@ -80,7 +80,7 @@ export class Layer {
     );
     const bits = kernels.gate && program.buffer(`gates of ${this.name}`, maskBytes(network.rowCount(true), features));
     program.call(kernels.forward, variant.shape.chunks, { ...args, ...(bits && { gates: bits }) });
-    this.gates = bits && variant.training ? this.listGates(bits) : null;
+    this.gates = bits && this.listGates(bits);
   }
 
   private listGates(bits: Buffer): Lists {
@@ -204,7 +204,7 @@ export const initialName = (node: PopulationNode | ReadoutNode, state: string, d
   `initial ${state} of ${node.layer} ${direction}`;
 
 /** Parameters, and what the prelude computes of them. */
-function onceBuffers(
+export function onceBuffers(
   network: Arrays,
   node: PopulationNode | ReadoutNode,
   kernels: NeuronKernels,

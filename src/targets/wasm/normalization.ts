@@ -1,5 +1,5 @@
 import type { Norm, ProjectionNode } from '../../ir/graph.ts';
-import type { Arrays, Operand } from './arrays.ts';
+import type { Arrays, Lists, Operand } from './arrays.ts';
 import { floatArgument } from './floats.ts';
 import { productKernel, productStatisticsKernel } from './kernels/gather.ts';
 import { layernormBackwardKernel, layernormGradientKernel, layernormKernel } from './kernels/layernorm.ts';
@@ -12,7 +12,8 @@ import {
   runningKernel,
   totalKernel,
 } from './kernels/norm.ts';
-import { arrayBytes, padded, panelsOf } from './layout.ts';
+import { blocksOf, rowProductKernel } from './kernels/rows.ts';
+import { arrayBytes, matrixRows, padded, panelsOf } from './layout.ts';
 import type { Argument, Buffer, Run } from './program.ts';
 
 /** A projection's value after its product, and how a cotangent goes back through it, in place. */
@@ -25,16 +26,24 @@ export interface Normalization {
 type Batchnorm = Extract<Norm, { kind: 'batchnorm' }>;
 type Layernorm = Extract<Norm, { kind: 'layernorm' }>;
 
-/** The arguments of the kernel that computes a product. */
+/** The arguments of a kernel that computes a product. */
 type Product = Readonly<Record<string, Argument>>;
 
-/** Computes the product `x` of a projection, and normalises it. */
-export function normalize(network: Arrays, node: ProjectionNode, x: Buffer, product: Product): Normalization {
-  if (node.norm.kind === 'batchnorm' && network.variant.training)
-    return batchnorm(network, node, node.norm, x, product);
-  const { features } = node.type;
-  const items = network.variant.shape.chunks * panelsOf(features).count;
-  network.program.call(productKernel(network.k, features), items, product);
+/** Computes the product `x` of the listed input of a projection, and normalises it. */
+export function normalize(network: Arrays, node: ProjectionNode, x: Buffer, lists: Lists): Normalization {
+  const { features, time } = node.type;
+  const { spans, events } = lists;
+  const product = { x, rows: network.rowCount(time), spans, events, ...network.rows(time) };
+  const weights = network.store.parameter(node.weight);
+  const { training, shape } = network.variant;
+  if (training) {
+    const inPanels = { ...product, weights, inputs: matrixRows(lists.features) };
+    if (node.norm.kind === 'batchnorm') return batchnorm(network, node, node.norm, x, inPanels);
+    network.program.call(productKernel(network.k, features), network.items(features), inPanels);
+  } else {
+    const byRow = { ...product, weights: network.inRows(weights, lists.features, features) };
+    network.program.call(rowProductKernel(network.k, features), shape.chunks * blocksOf(features), byRow);
+  }
   switch (node.norm.kind) {
     case 'none':
       return biasOnly(network, node, x);

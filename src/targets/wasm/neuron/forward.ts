@@ -39,16 +39,37 @@ export const ownOutput = ({ step }: NeuronPlan): boolean => stateOf(step, step.o
 
 /** Where the values of the forward pass lie. */
 export function sharedPlaces(plan: NeuronPlan, a: Named): Map<number, Place> {
+  const places = commonPlaces(
+    plan,
+    a,
+    plan.step.states.map((_, i) => inSequence(a[`state${i}`])),
+  );
+  for (const { id } of plan.kept) places.set(id, { base: a[`kept${id}`], at: 'row' });
+  return places;
+}
+
+/** Where a state lies before and after a step. */
+export interface StatePlaces {
+  readonly before: Place;
+  readonly after: Place;
+}
+
+export const inSequence = (base: Local): StatePlaces => ({
+  before: { base, at: 'previous' },
+  after: { base, at: 'row' },
+});
+
+/** Where inputs, parameters, states and the output lie. */
+export function commonPlaces(plan: NeuronPlan, a: Named, states: readonly StatePlaces[]): Map<number, Place> {
   const { step } = plan;
   const places = new Map<number, Place>();
-  if (ownOutput(plan) && step.output.kind === 'var' && step.body.some((e) => e.out === step.output)) {
+  if (ownOutput(plan) && step.output.kind === 'var' && isBody(plan, step.output)) {
     places.set(step.output.id, { base: a.output, at: 'row' });
   }
-  for (const kept of plan.kept) places.set(kept.id, { base: a[`kept${kept.id}`], at: 'row' });
   step.states.forEach((s, i) => {
-    places.set(s.before.id, { base: a[`state${i}`], at: 'previous' });
-    if (s.after.kind === 'var' && stateOf(step, s.after) === i && step.body.some((e) => e.out === s.after)) {
-      places.set(s.after.id, { base: a[`state${i}`], at: 'row' });
+    places.set(s.before.id, states[i].before);
+    if (s.after.kind === 'var' && stateOf(step, s.after) === i && isBody(plan, s.after)) {
+      places.set(s.after.id, states[i].after);
     }
   });
   step.inputs.forEach(({ variable }, i) => {
@@ -60,6 +81,8 @@ export function sharedPlaces(plan: NeuronPlan, a: Named): Map<number, Place> {
   }
   return places;
 }
+
+const isBody = ({ step }: NeuronPlan, atom: Atom): boolean => step.body.some((e) => e.out === atom);
 
 /** All time steps of a chunk of samples. */
 export function forwardKernel(k: Kernels, name: string, plan: NeuronPlan): Kernel {
@@ -100,7 +123,8 @@ export function forwardKernel(k: Kernels, name: string, plan: NeuronPlan): Kerne
     const stride = padded(features) * eventBytes;
     for (const e of events) f.set(e, add(e, mul(chunk, mul(mul(a.group, a.T), stride))));
     const kept = new Set(step.body.flatMap((e) => (places.has(e.out.id) ? [e.out.id] : [])));
-    const stores = forwardStores(plan, a, operands);
+    const states = step.states.map((_, i) => inSequence(a[`state${i}`]));
+    const stores = forwardStores(plan, a, states, operands);
     writer.overTime(chunk, plan.forward, false, null, (c) =>
       writeStep(writer, plan.forward, c, stores, kept, { rowOperation, bits: gateBits(f, plan, a) }),
     );
@@ -122,15 +146,19 @@ function gateBits(f: Func, plan: NeuronPlan, a: Named): Bits | null {
 }
 
 /** What is stored besides the variables that have a place: copies, and states and outputs that are no variable of their own. */
-function forwardStores(plan: NeuronPlan, a: Named, copies: ReadonlyMap<Atom, Place>): Store[] {
+export function forwardStores(
+  plan: NeuronPlan,
+  a: Named,
+  states: readonly StatePlaces[],
+  copies: ReadonlyMap<Atom, Place>,
+): Store[] {
   const { step, forward } = plan;
   const stores: Store[] = [...copies].map(([value, place]) => ({ level: 0, value, place }));
-  const isBody = (atom: Atom) => step.body.some((e) => e.out === atom);
   step.states.forEach(({ after }, i) => {
-    if (isBody(after) && stateOf(step, after) === i) return;
-    stores.push({ level: forward.levelOf(after), value: after, place: { base: a[`state${i}`], at: 'row' } });
+    if (isBody(plan, after) && stateOf(step, after) === i) return;
+    stores.push({ level: forward.levelOf(after), value: after, place: states[i].after });
   });
-  if (ownOutput(plan) && !isBody(step.output)) {
+  if (ownOutput(plan) && !isBody(plan, step.output)) {
     stores.push({ level: forward.levelOf(step.output), value: step.output, place: { base: a.output, at: 'row' } });
   }
   return stores;

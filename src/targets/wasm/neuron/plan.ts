@@ -23,6 +23,8 @@ export interface NeuronPlan {
   readonly recomputed: readonly Eqn[];
   /** Body variables with one row per sample: they cross a level and are forgotten after the step. */
   readonly forwardScratch: readonly Var[];
+  /** The same in inference, where nothing is kept. */
+  readonly inferenceScratch: readonly Var[];
   readonly backwardScratch: readonly Var[];
   /** Operands of row operations that lie nowhere as they are (a normalised input). */
   readonly copies: readonly Atom[];
@@ -56,7 +58,8 @@ export function planNeuron(step: Step, features: number, affine: readonly boolea
 
   const stored = [step.output, ...step.states.map((s) => s.after)].map((a) => [a, forward.levelOf(a)] as const);
   const crossed = crossing(step.body, forward, stored);
-  const forwardScratch = outputsOf(step.body, crossed).filter((v) => !keptIds.has(v.id) && !placed(v));
+  const inferenceScratch = outputsOf(step.body, crossed).filter((v) => !placed(v));
+  const forwardScratch = inferenceScratch.filter((v) => !keptIds.has(v.id));
   const copies = step.body
     .filter((e) => !isElementwise(e.prim))
     .flatMap((e) => e.args)
@@ -92,6 +95,7 @@ export function planNeuron(step: Step, features: number, affine: readonly boolea
     kept,
     recomputed,
     forwardScratch,
+    inferenceScratch,
     backwardScratch,
     copies: [...new Set(copies)],
     carriedInPlace: adjoint.states.map(({ after, before }) => isReadBefore(adjoint, backward, after, before)),

@@ -74,6 +74,12 @@ export interface StepContext {
   readonly reversed: boolean;
 }
 
+/** Panels of neurons, `end` not included. */
+export interface PanelRange {
+  readonly first: Expr;
+  readonly end: Expr;
+}
+
 /** Writes the code of a body that runs over time. */
 export class BodyWriter {
   readonly f: Func;
@@ -109,9 +115,9 @@ export class BodyWriter {
     reversed: boolean,
     before: ((c: StepContext) => void) | null,
     body: (c: StepContext) => void,
+    panels: PanelRange = { first: i32(0), end: i32(panelsOf(this.features).count) },
   ): void {
-    const { f, args, features } = this;
-    const { count } = panelsOf(features);
+    const { f, args } = this;
     const samples = samplesOf(f, args, chunk);
     const firstSample = f.let('firstSample', mul(chunk, args.group));
     const [k, t, firstRow] = ['k', 't', 'firstRow'].map((name) => f.local('i32', name));
@@ -124,10 +130,10 @@ export class BodyWriter {
         body(c);
       });
     };
-    if (levels.some((l) => l.rowOperations.length > 0)) throughTime(i32(0), i32(count));
+    if (levels.some((l) => l.rowOperations.length > 0)) throughTime(panels.first, panels.end);
     else {
       const panel = f.local('i32', 'panel');
-      f.for(panel, 0, i32(count), 1, () => throughTime(panel, add(panel, 1)));
+      f.for(panel, panels.first, panels.end, 1, () => throughTime(panel, add(panel, 1)));
     }
   }
 
@@ -182,7 +188,8 @@ export class BodyWriter {
   }
 
   private isWhole(width: number): boolean {
-    return width === panelBytes || this.features % 4 === 0;
+    const { features } = this;
+    return features % 4 === 0 || (width === panelBytes && panelsOf(features).tail > 0);
   }
 
   private offsetsOf(panel: Expr, width: number, sample: Expr, row: Expr) {
@@ -218,16 +225,16 @@ export class BodyWriter {
     this.f.do(storeV(this.address(place, offsets), this.existing(value, offsets), offsets.shift));
   }
 
-  /** A value of the neurons at hand, 0 for padding: that must not hand on infinities or NaN. */
-  existing(value: Expr, offsets: Offsets): Expr {
-    return offsets.whole ? value : v.and(value, existing(this.features, add(offsets.features, offsets.shift)));
+  /** A value, 0 of padding neurons: they must not hand on infinities or NaN. */
+  existing(value: Expr, { whole, features, shift }: Offsets): Expr {
+    return whole ? value : v.and(value, existing(this.features, add(features, shift)));
   }
 
   /** Adds to numbers per feature, `distance` bytes after a base. */
   accumulate(base: Expr, distance: number, value: Expr, offsets: Offsets): void {
     const at = this.address({ base, at: 'features' }, offsets);
     const offset = distance + offsets.shift;
-    this.f.do(storeV(at, v.add(loadV(at, offset), value), offset));
+    this.f.do(storeV(at, v.add(loadV(at, offset), this.existing(value, offsets)), offset));
   }
 
   /** Where a place's part for the neurons at hand starts. */
