@@ -24,7 +24,7 @@ export class Layer {
   private readonly kernels: NeuronKernels;
   private readonly name: string;
   private readonly shared: Record<string, Argument>;
-  private readonly products: readonly Lists[];
+  private readonly operands: readonly Lists[];
   private sums: Buffer | null = null;
   private sequences: Record<string, Buffer> = {};
   private readonly once: ReadonlyMap<number, Buffer>;
@@ -70,12 +70,14 @@ export class Layer {
         });
       } else network.unpack(program.input(name, variant.shape.B * features * 4), target, features, true, true);
     });
-    this.products = plan.products.map((p) => network.newLists(`${p.out.name} of ${this.name}`, features, true));
+    this.operands = plan.operands.map(({ vector, real }) =>
+      network.newLists(`operand ${vector.name} of ${this.name}`, { features, real }, true),
+    );
     const args: Record<string, Argument> = { ...this.shared, ...network.rows(true) };
     for (const v of [...plan.forwardScratch, ...plan.copies]) {
       args[`scratch${(v as Var).id}`] = network.array(`scratch of ${this.name}`, features, false);
     }
-    this.products.forEach(
+    this.operands.forEach(
       (lists, i) => void Object.assign(args, { [`events${i}`]: lists.events, [`spans${i}`]: lists.spans }),
     );
     const bits = kernels.gate && program.buffer(`gates of ${this.name}`, maskBytes(network.rowCount(true), features));
@@ -85,7 +87,12 @@ export class Layer {
 
   private listGates(bits: Buffer): Lists {
     const { network, kernels } = this;
-    const lists = network.newLists(`gates of ${this.name}`, kernels.plan.features, true, gateBytes);
+    const lists = network.newLists(
+      `gates of ${this.name}`,
+      { features: kernels.plan.features, real: false },
+      true,
+      gateBytes,
+    );
     network.program.call(kernels.gate!, network.variant.shape.chunks, {
       bits,
       events: lists.events,
@@ -142,16 +149,8 @@ export class Layer {
       const gradient = vector(o.into);
       into.set(o.into.id, gradient);
       layers.forEach((layer, direction) => {
-        const lists = layer.products[outers[n].product];
-        network.weightGradient(
-          `${o.target.name} of ${layer.name}`,
-          lists,
-          layer.sequences[outers[n].left],
-          features,
-          true,
-          gradient,
-          direction > 0,
-        );
+        const lists = layer.operands[outers[n].operand];
+        network.weightGradient(lists, layer.sequences[outers[n].left], features, true, gradient, direction > 0);
       });
     });
     const stages = onceStages(network.k, `adjoint_${first.kernels.name}`, adjoint.prelude, features);

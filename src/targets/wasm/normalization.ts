@@ -3,6 +3,7 @@ import type { Arrays, Lists, Operand } from './arrays.ts';
 import { floatArgument } from './floats.ts';
 import { productKernel, productStatisticsKernel } from './kernels/gather.ts';
 import { layernormBackwardKernel, layernormGradientKernel, layernormKernel } from './kernels/layernorm.ts';
+import type { Listed } from './kernels/lists.ts';
 import {
   batchnormKernel,
   normBackwardKernel,
@@ -13,7 +14,7 @@ import {
   totalKernel,
 } from './kernels/norm.ts';
 import { blocksOf, rowProductKernel } from './kernels/rows.ts';
-import { arrayBytes, matrixRows, padded, panelsOf } from './layout.ts';
+import { arrayBytes, padded, panelsOf } from './layout.ts';
 import type { Argument, Buffer, Run } from './program.ts';
 
 /** A projection's value after its product, and how a cotangent goes back through it, in place. */
@@ -37,9 +38,9 @@ export function normalize(network: Arrays, node: ProjectionNode, x: Buffer, list
   const weights = network.store.parameter(node.weight);
   const { training, shape } = network.variant;
   if (training) {
-    const inPanels = { ...product, weights, inputs: matrixRows(lists.features) };
-    if (node.norm.kind === 'batchnorm') return batchnorm(network, node, node.norm, x, inPanels);
-    network.program.call(productKernel(network.k, features), network.items(features), inPanels);
+    const inPanels = { ...product, weights };
+    if (node.norm.kind === 'batchnorm') return batchnorm(network, node, node.norm, x, inPanels, lists);
+    network.program.call(productKernel(network.k, features, lists), network.items(features), inPanels);
   } else {
     const byRow = { ...product, weights: network.inRows(weights, lists.features, features) };
     network.program.call(rowProductKernel(network.k, features), shape.chunks * blocksOf(features), byRow);
@@ -106,7 +107,14 @@ function withRunningStatistics(network: Arrays, node: ProjectionNode, norm: Batc
   return { value, backward: () => {} };
 }
 
-function batchnorm(network: Arrays, node: ProjectionNode, norm: Batchnorm, x: Buffer, product: Product): Normalization {
+function batchnorm(
+  network: Arrays,
+  node: ProjectionNode,
+  norm: Batchnorm,
+  x: Buffer,
+  product: Product,
+  listed: Listed,
+): Normalization {
   const { k, program, store, variant } = network;
   const { features, time } = node.type;
   const { chunks, B } = variant.shape;
@@ -116,7 +124,7 @@ function batchnorm(network: Arrays, node: ProjectionNode, norm: Batchnorm, x: Bu
   const parts = program.buffer(`statistics of ${node.id}`, 2 * arrayBytes(chunks, features));
   const counts = time ? network.stepCounts : network.sampleCounts;
   const items = chunks * panelsOf(features).count;
-  program.call(productStatisticsKernel(k, features), items, { ...product, parts, lengths, counts });
+  program.call(productStatisticsKernel(k, features, listed), items, { ...product, parts, lengths, counts });
   const total = (run: Run) => (time ? run.validSteps : B);
   // Of one row, the variance is 0 whatever it is divided by.
   const unbiased = (run: Run) => (norm.rowFactor * total(run)) / Math.max(1, norm.rowFactor * total(run) - 1);

@@ -1,8 +1,9 @@
 import type { Atom, Eqn, Var } from '../../../ir/step.ts';
 import { add, divU, type Expr, gt, type Local, mul, remU } from '../assembler/expr.ts';
 import { call, type Func } from '../assembler/func.ts';
-import { eventBytes, listRowCall, spanBytes } from '../kernels/events.ts';
+import { eventBytes, spanBytes } from '../kernels/events.ts';
 import { type Kernel, type Kernels, rowParams } from '../kernels/kernel.ts';
+import { listRowCall } from '../kernels/lists.ts';
 import { meet, meetingBytes } from '../kernels/meet.ts';
 import { sumRows } from '../kernels/rows.ts';
 import { padded, panelsOf } from '../layout.ts';

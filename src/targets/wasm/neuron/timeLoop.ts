@@ -18,8 +18,8 @@ import {
   v,
 } from '../assembler/expr.ts';
 import type { Func } from '../assembler/func.ts';
-import { maskBits } from '../kernels/events.ts';
 import { chunkRow, onPanel, type RowArgs, samplesOf } from '../kernels/kernel.ts';
+import { maskBits } from '../kernels/lists.ts';
 import { maskWord } from '../kernels/masks.ts';
 import { existing } from '../kernels/norm.ts';
 import { padded, panelBytes, panelsOf } from '../layout.ts';
