@@ -26,7 +26,7 @@ export type SplitFacts = Readonly<Partial<Record<SplitName, Pick<DatasetSplit, '
  *
  * @throws UserError what `openSpikeFiles` throws, and SP707 where HDF5 crashes or finds no end.
  */
-export async function openSpikeFolder(source: SpikeFolder, seconds = 60): Promise<OpenDataset> {
+export async function openSpikeFolder(source: SpikeFolder, seconds = 30): Promise<OpenDataset> {
   const thread = new SpikeThread(source, seconds);
   const { splits, classNames } = await thread.opened();
   const splitOf = (split: SplitName, facts: SplitFacts[SplitName]): DatasetSplit => ({

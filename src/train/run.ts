@@ -62,10 +62,19 @@ export function requireTrainable({ graph }: RunSpec, target: Target, checkpoint:
 }
 
 /**
- * Trains, tests the selected weights and leaves everything in the run's folder. Where other processes might train there,
+ * Trains, tests the selected weights and leaves everything in the run's folder, or nothing where it never began. Where other processes might train there,
  * the caller locks it before reading the checkpoint (`folder.lock()`). Throws what `train` throws.
  */
 export async function trainRun(run: Run): Promise<RunResult> {
+  try {
+    return await trainAndTest(run);
+  } catch (error) {
+    await run.folder.removeUnlessBegun();
+    throw error;
+  }
+}
+
+async function trainAndTest(run: Run): Promise<RunResult> {
   const { spec, folder, data, checkpoint, pretrained, observer, signal } = run;
   const config = spec.experiment.train;
   const schedule = definitionNamed(schedules, config.schedule.type).create(config.schedule.params);
