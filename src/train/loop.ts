@@ -90,8 +90,11 @@ export function firstBatches(
   config: TrainConfig,
   state: TrainingState,
 ): AsyncIterable<Batch> | null {
-  const goesOn = state.epoch <= config.epochs && !stopsEarly(state, config);
-  return goesOn ? requested(batchesOf(data, state)) : null;
+  return goesOn(state, config) ? requested(batchesOf(data, state)) : null;
+}
+
+function goesOn(state: TrainingState, config: TrainConfig): boolean {
+  return state.epoch <= config.epochs && !stopsEarly(state, config);
 }
 
 /**
@@ -116,11 +119,14 @@ export async function train(
       // Evaluation changes no weights: they are saved meanwhile.
       const snapshot = await store.snapshot();
       const saved = store.saveLast(snapshot, state);
+      // Those of the next epoch, should there be one, are made meanwhile, too.
+      const { epoch } = state;
+      const next = epoch < config.epochs ? requested(batchesOf(data, { epoch: epoch + 1, batch: 0 })) : null;
       const evaluated = evaluateSplit(training, 'validation', state.epoch, validationBatches);
       const [, validation] = await both(saved, evaluated);
       const metrics = epochMetrics(state, validation);
       state = stateAfterEpoch(state, metrics, training.schedule);
-      trainingBatches = firstBatches(data, config, state);
+      trainingBatches = goesOn(state, config) ? next : null;
       saving = store.saveEpoch(snapshot, state, metrics, metrics.best || config.select === 'last');
       // What it throws is thrown where it is awaited.
       saving.catch(() => {});
@@ -133,7 +139,7 @@ export async function train(
 }
 
 /** What is left of a state's epoch. */
-function batchesOf(data: BatchSource, { epoch, batch }: TrainingState): AsyncIterable<Batch> {
+function batchesOf(data: BatchSource, { epoch, batch }: Pick<TrainingState, 'epoch' | 'batch'>): AsyncIterable<Batch> {
   return data.batches('train', { epoch, shuffle: true, augment: true, from: batch });
 }
 
