@@ -3,7 +3,8 @@ import { join } from 'node:path';
 import type { Dataset, File as H5File, Module as Library } from 'h5wasm/node';
 import { UserError } from '../diagnostics/diagnostic.ts';
 import type { DatasetSplit, OpenDataset, SpikeSample, SplitName } from './definition.ts';
-import { FLOAT, INTEGER, type Lists, type Numbers, openLists, STRING } from './hdf5Lists.ts';
+import { FLOAT, INTEGER, type Lists, openLists, STRING } from './hdf5Lists.ts';
+import { type Row, RowReader } from './rowReader.ts';
 
 /** A folder of HDF5 files, one for each split, in the layout of the Heidelberg spiking datasets (Cramer et al. 2020). */
 export interface SpikeFolder {
@@ -92,6 +93,9 @@ function whyNotOpened(path: string, cause: string): string {
   return `"${path}" is damaged: HDF5 cannot open it; copy or download it again`;
 }
 
+/** Bytes: of files up to that size, what is read along with what was asked for is kept until it is asked for. */
+const smallFile = 64 * 2 ** 20;
+
 /** An open file with the lookups that explain what is missing. */
 class SpikeFile {
   readonly path: string;
@@ -127,16 +131,7 @@ class SpikeFile {
   lists(name: string, typeClass: typeof INTEGER | typeof FLOAT, expected: string): Lists {
     const lists = openLists(this.library, this.dataset(name), typeClass);
     if (!lists) throw this.wrongType(name, `a variable-length list of ${expected} for each sample`);
-    const readOne = (index: number) => this.whole(`sample ${index}`, () => lists.read(index, 1))[0];
-    const read = (start: number, count: number) => {
-      try {
-        return lists.read(start, count);
-      } catch {
-        // One by one, to say which it is.
-        return Array.from({ length: count }, (_, i) => readOne(start + i));
-      }
-    };
-    return { count: lists.count, read };
+    return lists;
   }
 
   /** The result of an operation that fails, other than with a UserError, only where the file is damaged. */
@@ -185,34 +180,19 @@ function openSplit(file: SpikeFile, source: SpikeFolder): DatasetSplit {
   });
   checkLabels(file, labels, source.classes);
 
-  const sampleOf = (index: number, seconds: Float32Array | Float64Array, numbers: Numbers): SpikeSample => {
+  const rows = new RowReader(times, units, statSync(file.path).size <= smallFile);
+  const sampleOf = (index: number, { times: seconds, units: numbers }: Row): SpikeSample => {
     if (seconds.length !== numbers.length) {
       const message = `sample ${index} of "${file.path}" has ${seconds.length} times but ${numbers.length} units; every spike needs both`;
       throw new UserError('SP706', message);
     }
     return { kind: 'spikes', times: seconds, units: checkedUnits(file, index, numbers, source.units) };
   };
-  const readRun = ({ start, count }: Run): SpikeSample[] => {
-    const [seconds, numbers] = [times.read(start, count), units.read(start, count)];
-    return seconds.map((s, i) => sampleOf(start + i, s as Float32Array | Float64Array, numbers[i]));
-  };
-  return { labels, speakers, read: (indices) => runsOf(indices).flatMap(readRun) };
-}
-
-interface Run {
-  readonly start: number;
-  readonly count: number;
-}
-
-/** Indices that follow one another are read at once, which takes a third of the time. */
-function runsOf(indices: readonly number[]): Run[] {
-  const runs: { start: number; count: number }[] = [];
-  for (const index of indices) {
-    const last = runs.at(-1);
-    if (last && index === last.start + last.count) last.count++;
-    else runs.push({ start: index, count: 1 });
-  }
-  return runs;
+  const read = (indices: readonly number[]) =>
+    rows
+      .read(indices, (index, readOne) => file.whole(`sample ${index}`, readOne))
+      .map((row, i) => sampleOf(indices[i], row));
+  return { labels, speakers, read };
 }
 
 function checkSampleCounts(file: SpikeFile, counts: Readonly<Record<string, number>>): void {
