@@ -14,8 +14,12 @@ export class Scope {
   /** Variables of one row that is mostly zeros, by id: products with them read only the rows of a matrix that count. */
   readonly events: ReadonlySet<number>;
 
+  /** Variables that are known to lie between -1 and 1, by id. */
+  readonly contractions: Set<number>;
+
   constructor(builder: GraphBuilder, outer?: Scope, events: ReadonlySet<number> = new Set()) {
     this.builder = builder;
+    this.contractions = new Set(outer?.contractions);
     this.events = events;
     this.values = new Map(outer?.values);
     this.transposes = new Map(outer?.transposes);
@@ -87,7 +91,12 @@ const emitters: Readonly<Record<Prim, Emitter>> = {
   sigmoid: elementwise('Sigmoid'),
   relu: elementwise('Relu'),
   detach: elementwise('Identity'),
-  greater: comparison('Greater'),
+  greater(scope, [a, b], wish) {
+    const slope = b.kind === 'lit' ? stepSlope(b.value) : null;
+    if (b.kind !== 'lit' || slope === null) return comparison('Greater')(scope, [a, b], wish);
+    const beta = -slope * Math.fround(b.value);
+    return scope.builder.op('HardSigmoid', [scope.value(a)], wish, { alpha: { float: slope }, beta: { float: beta } });
+  },
   greaterEqual: comparison('GreaterOrEqual'),
   equal: comparison('Equal'),
 
@@ -139,6 +148,16 @@ const emitters: Readonly<Record<Prim, Emitter>> = {
     return scope.builder.op('ReduceSum', [scope.value(x), scope.builder.ints([-1])], wish, { keepdims: 0 });
   },
 };
+
+/**
+ * The slope at which the hard sigmoid clip(slope * (x - threshold), 0, 1) is the step function for every float32 x, in one
+ * operator: a power of two, so that products are exact, that makes the smallest difference there is next to the threshold
+ * at least 1. Null where there is none, for a threshold of (almost) 0.
+ */
+function stepSlope(threshold: number): number | null {
+  const magnitude = Math.abs(Math.fround(threshold));
+  return magnitude > 2 ** -100 ? 2 ** (25 - Math.floor(Math.log2(magnitude))) : null;
+}
 
 function elementwise(opType: string): Emitter {
   return (scope, args, wish) => {

@@ -1,4 +1,5 @@
 import type { PopulationNode } from '../../ir/graph.ts';
+import { combineSums } from '../../passes/combineSums.ts';
 import type { GraphBuilder, Value } from './builder.ts';
 import type { ModelParameters } from './parameters.ts';
 import { emitPrelude } from './prelude.ts';
@@ -30,12 +31,13 @@ export function emitPopulation(
   inputs: readonly Value[],
   fold: boolean,
 ): { output: Value; finalStates: Value[] } {
-  const { step, size: features, bidirectional, id } = node;
-  const scope = emitPrelude(builder, parameters, node, fold);
+  const { size: features, bidirectional, id } = node;
+  const combined = combineSums(node.step, true);
+  const scope = emitPrelude(builder, parameters, node, combined, fold);
   const bothDirections = (v: Value, reversed: Value) =>
     builder.op('Concat', [v, reversed], `${id}.directions`, { axis: 1 });
   const { output, finalStates } = emitSequence(scope, {
-    step,
+    step: combined.step,
     features,
     inputs: bidirectional ? inputs.map((v) => bothDirections(v, time.reverse(v, `${id}.reversed`))) : inputs,
     initialStates: emitInitialStates(builder, parameters, time, node),

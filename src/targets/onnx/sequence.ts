@@ -3,6 +3,7 @@ import { type Schedule, scheduleForward } from '../../passes/schedule.ts';
 import type { GraphBuilder, Value } from './builder.ts';
 import { emitEquations, isWorthEvents, Scope } from './equations.ts';
 import { type Subgraph, valueInfo } from './proto.ts';
+import { emitRecurrence, type Recurrence, recurrencesOf } from './recurrence.ts';
 
 export interface Sequence {
   readonly step: Step;
@@ -69,7 +70,9 @@ function emitLoop(scope: Scope, sequence: Sequence, schedule: Schedule): Value[]
   const scan = (rows: Rows) => (inner: Scope) => emitScan(inner, loop, rows);
   const choice = (condition: Value | null, then: Emit, otherwise: Emit): Emit =>
     condition === null ? otherwise : (inner) => emitChoice(inner, loop, condition, then, otherwise);
-  const ofOne = choice(oneStep, (inner) => emitStep(inner, loop), scan('one'));
+  const recurrences = directRecurrences(scope, loop);
+  const steps = recurrences ? (inner: Scope) => emitRecurrences(inner, loop, recurrences) : scan('one');
+  const ofOne = choice(oneStep, (inner) => emitStep(inner, loop), steps);
   const results = choice(alone, ofOne, scan('many'))(scope);
   const count = step.states.length;
   loop.stacked.forEach((v, i) => {
@@ -115,6 +118,32 @@ function emitScan(scope: Scope, loop: Loop, rows: Rows): Results {
   return results;
 }
 
+/** The recurrences that the loop can be computed by without taking step after step; null where that is not so. */
+function directRecurrences(scope: Scope, { schedule, stacked }: Loop): Recurrence[] | null {
+  const recurrences = recurrencesOf(schedule);
+  // Powers of larger factors would overflow.
+  const areStable = recurrences?.every(({ factor }) => factor === null || scope.contractions.has(factor.id));
+  const areAll = stacked.every((v) => recurrences?.some(({ next }) => next.id === v.id));
+  return areStable && areAll ? recurrences : null;
+}
+
+/** A loop that consists of linear recurrences, without a loop. */
+function emitRecurrences(
+  scope: Scope,
+  { sequence, schedule, stacked }: Loop,
+  recurrences: readonly Recurrence[],
+): Results {
+  const { carried } = schedule;
+  const results = new Map(
+    recurrences.map((recurrence) => {
+      const state = carried.findIndex(({ current }) => current.id === recurrence.current.id);
+      return [recurrence.next.id, emitRecurrence(scope, recurrence, sequence.initialStates[state])];
+    }),
+  );
+  const resultOf = (atom: Atom) => results.get((atom as Var).id) as { sequence: Value; last: Value };
+  return [...carried.map(({ next }) => resultOf(next).last), ...stacked.map((v) => resultOf(v).sequence)];
+}
+
 /** The one step of a sequence that has no other, without a loop. */
 function emitStep(outer: Scope, { sequence, schedule, stacked }: Loop): Results {
   const { step, features, initialStates } = sequence;
@@ -141,7 +170,7 @@ function emitLoopBody(outer: Scope, { sequence, schedule, stacked }: Loop, kind:
   const { builder } = scope;
   const name = builder.name(`${step.name}_step`);
   // onnxruntime takes dimensions of one name for equal, but loops over one and two directions have different rows.
-  const rows = `${name}.rows`;
+  const rows = kind === 'one' ? 1 : `${name}.rows`;
   const floats = (value: Value) => valueInfo(value, 'float32', [rows, features]);
   const received = [...schedule.carried.map(({ current }) => current), ...schedule.sliced].map((v) => {
     const slice = builder.name(`${v.name}_t`);

@@ -9,14 +9,15 @@ import {
   type ProjectionNode,
   type ReadoutNode,
 } from '../../ir/graph.ts';
+import type { ValueSet } from '../../ir/step.ts';
 import { Arrays, type Lists, type Mask, type Operand, type Store, type Variant } from './arrays.ts';
+import { inferenceLayer } from './inferenceLayer.ts';
 import { eventBytes, spanBytes } from './kernels/events.ts';
 import type { Kernels } from './kernels/kernel.ts';
 import { drawsMask, maskBytes, maskKernel, packMaskKernel } from './kernels/masks.ts';
 import { affineKernel } from './kernels/norm.ts';
 import { importEvents, scatterKernel } from './kernels/transfer.ts';
 import { Layer } from './layer.ts';
-import { matrixRows } from './layout.ts';
 import type { NeuronKernels } from './neuron/neuron.ts';
 import { type Normalization, normalize } from './normalization.ts';
 import type { Buffer, ProgramBuilder } from './program.ts';
@@ -25,6 +26,8 @@ import type { Buffer, ProgramBuilder } from './program.ts';
 export interface Value {
   readonly features: number;
   readonly time: boolean;
+  /** What numbers it holds, but for dropout's factor. */
+  readonly set: ValueSet;
   array: Buffer | null;
   /** The value before a normalisation that whoever reads it applies. */
   raw: Operand | null;
@@ -78,6 +81,7 @@ export class ForwardPass extends Arrays {
     const base: Value = {
       features: node.type.features,
       time: node.type.time,
+      set: node.type.set,
       array: null,
       raw: null,
       lists: null,
@@ -112,6 +116,7 @@ export class ForwardPass extends Arrays {
       events: this.program.buffer('events of input', events * eventBytes),
       spans: this.program.buffer('spans of input', this.rowCount(true) * spanBytes),
       features,
+      real: false,
     };
     this.program.call(importEvents(this.k), shape.chunks, {
       offsets: this.program.input('offsets', (shape.B * shape.T + 1) * 4),
@@ -127,11 +132,12 @@ export class ForwardPass extends Arrays {
   protected listsOf(id: NodeId): Lists {
     const value = this.valueFor(id);
     const { masked } = value;
-    // Masked spikes are listed as they are multiplied; nothing else may need them as an array.
+    const listed = { features: value.features, real: this.variant.training && value.set === 'real' };
+    // Masked numbers are listed as they are multiplied; nothing else may need them as an array.
     value.lists ??=
       masked && !value.array
-        ? this.list(id, this.arrayOf(masked.input), value.features, value.time, masked.mask)
-        : this.list(id, this.arrayOf(id), value.features, value.time);
+        ? this.list(id, this.arrayOf(masked.input), listed, value.time, masked.mask)
+        : this.list(id, this.arrayOf(id), listed, value.time);
     return value.lists;
   }
 
@@ -139,15 +145,7 @@ export class ForwardPass extends Arrays {
     const { features, time } = node.type;
     const lists = this.listsOf(node.input);
     const x = this.array(`product ${node.id}`, features, time);
-    const norm = normalize(this, node, x, {
-      weights: this.store.parameter(node.weight),
-      inputs: matrixRows(lists.features),
-      x,
-      rows: this.rowCount(time),
-      spans: lists.spans,
-      events: lists.events,
-      ...this.rows(time),
-    });
+    const norm = normalize(this, node, x, lists);
     this.norms.set(node.id, norm);
     return norm.value;
   }
@@ -163,9 +161,8 @@ export class ForwardPass extends Arrays {
       const own = inputs.map((input) =>
         direction === 0 ? input : { ...input, array: this.reversed(input.array, node.size) },
       );
-      return new Layer(this, node, kernels, own, direction);
+      return this.layer(node, kernels, own, direction);
     });
-    this.layers.set(node.id, layers);
     if (!node.bidirectional) return { array: layers[0].output, gates: layers[0].gates };
     const array = this.array(`both directions of ${node.id}`, 2 * node.size, true);
     layers.forEach((layer, direction) => {
@@ -175,6 +172,19 @@ export class ForwardPass extends Arrays {
       });
     });
     return { array };
+  }
+
+  /** One direction of a layer. */
+  private layer(
+    node: PopulationNode | ReadoutNode,
+    kernels: NeuronKernels,
+    inputs: readonly Operand[],
+    direction: number,
+  ): { readonly output: Buffer; readonly gates: Lists | null } {
+    if (!this.variant.training) return { output: inferenceLayer(this, node, kernels, inputs, direction), gates: null };
+    const layer = new Layer(this, node, kernels, inputs, direction);
+    this.layers.set(node.id, [...(this.layers.get(node.id) ?? []), layer]);
+    return layer;
   }
 
   private reversed(array: Buffer, features: number): Buffer {
@@ -230,10 +240,9 @@ export class ForwardPass extends Arrays {
   private readout(node: ReadoutNode): Buffer {
     const input = this.rawOrArray(node.input);
     const kernels = this.neuronsOf(node, [input.affine !== null]);
-    const layer = new Layer(this, node, kernels, [input], 0);
-    this.layers.set(node.id, [layer]);
+    const { output } = this.layer(node, kernels, [input], 0);
     const pooled = this.array(node.id, node.type.features, false);
-    this.lastStep(layer.output, pooled, node.type.features, false);
+    this.lastStep(output, pooled, node.type.features, false);
     return pooled;
   }
 

@@ -33,6 +33,12 @@ export function panelsOf(features: number): Panels {
 export const spread = (rows: number): number => rows | 1;
 export const matrixRows = (inputs: number): number => 4 * ((padded(inputs) / 4) | 1);
 
+/**
+ * From one row to the next, in bytes, of a matrix that lies row by row: an odd number of cache lines, so that the rows do
+ * not all fall on the same lines of the caches.
+ */
+export const rowBytes = (features: number): number => 64 * (Math.ceil(padded(features) / 16) | 1);
+
 /** Bytes of an array [rows, features]. */
 export const arrayBytes = (rows: number, features: number): number => rows * padded(features) * 4;
 

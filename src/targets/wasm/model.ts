@@ -58,7 +58,7 @@ export class WasmModel implements CompiledModel {
   }
 
   static async create(graph: Graph, options: CompileOptions, threads: number): Promise<WasmModel> {
-    const code = new ModelCode(graph, options);
+    const code = new ModelCode(graph, options, threads);
     const memory = options.memoryLimit ?? memoryThere();
     requireRoomForParameters(code, memory);
     const starting = Machine.start(code.kernels.module.assemble(), code.arena, threads);

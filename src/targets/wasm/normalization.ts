@@ -1,8 +1,9 @@
 import type { Norm, ProjectionNode } from '../../ir/graph.ts';
-import type { Arrays, Operand } from './arrays.ts';
+import type { Arrays, Lists, Operand } from './arrays.ts';
 import { floatArgument } from './floats.ts';
 import { productKernel, productStatisticsKernel } from './kernels/gather.ts';
 import { layernormBackwardKernel, layernormGradientKernel, layernormKernel } from './kernels/layernorm.ts';
+import type { Listed } from './kernels/lists.ts';
 import {
   batchnormKernel,
   normBackwardKernel,
@@ -12,6 +13,7 @@ import {
   runningKernel,
   totalKernel,
 } from './kernels/norm.ts';
+import { blocksOf, rowProductKernel } from './kernels/rows.ts';
 import { arrayBytes, padded, panelsOf } from './layout.ts';
 import type { Argument, Buffer, Run } from './program.ts';
 
@@ -25,16 +27,24 @@ export interface Normalization {
 type Batchnorm = Extract<Norm, { kind: 'batchnorm' }>;
 type Layernorm = Extract<Norm, { kind: 'layernorm' }>;
 
-/** The arguments of the kernel that computes a product. */
+/** The arguments of a kernel that computes a product. */
 type Product = Readonly<Record<string, Argument>>;
 
-/** Computes the product `x` of a projection, and normalises it. */
-export function normalize(network: Arrays, node: ProjectionNode, x: Buffer, product: Product): Normalization {
-  if (node.norm.kind === 'batchnorm' && network.variant.training)
-    return batchnorm(network, node, node.norm, x, product);
-  const { features } = node.type;
-  const items = network.variant.shape.chunks * panelsOf(features).count;
-  network.program.call(productKernel(network.k, features), items, product);
+/** Computes the product `x` of the listed input of a projection, and normalises it. */
+export function normalize(network: Arrays, node: ProjectionNode, x: Buffer, lists: Lists): Normalization {
+  const { features, time } = node.type;
+  const { spans, events } = lists;
+  const product = { x, rows: network.rowCount(time), spans, events, ...network.rows(time) };
+  const weights = network.store.parameter(node.weight);
+  const { training, shape } = network.variant;
+  if (training) {
+    const inPanels = { ...product, weights };
+    if (node.norm.kind === 'batchnorm') return batchnorm(network, node, node.norm, x, inPanels, lists);
+    network.program.call(productKernel(network.k, features, lists), network.items(features), inPanels);
+  } else {
+    const byRow = { ...product, weights: network.inRows(weights, lists.features, features) };
+    network.program.call(rowProductKernel(network.k, features), shape.chunks * blocksOf(features), byRow);
+  }
   switch (node.norm.kind) {
     case 'none':
       return biasOnly(network, node, x);
@@ -97,7 +107,14 @@ function withRunningStatistics(network: Arrays, node: ProjectionNode, norm: Batc
   return { value, backward: () => {} };
 }
 
-function batchnorm(network: Arrays, node: ProjectionNode, norm: Batchnorm, x: Buffer, product: Product): Normalization {
+function batchnorm(
+  network: Arrays,
+  node: ProjectionNode,
+  norm: Batchnorm,
+  x: Buffer,
+  product: Product,
+  listed: Listed,
+): Normalization {
   const { k, program, store, variant } = network;
   const { features, time } = node.type;
   const { chunks, B } = variant.shape;
@@ -107,7 +124,7 @@ function batchnorm(network: Arrays, node: ProjectionNode, norm: Batchnorm, x: Bu
   const parts = program.buffer(`statistics of ${node.id}`, 2 * arrayBytes(chunks, features));
   const counts = time ? network.stepCounts : network.sampleCounts;
   const items = chunks * panelsOf(features).count;
-  program.call(productStatisticsKernel(k, features), items, { ...product, parts, lengths, counts });
+  program.call(productStatisticsKernel(k, features, listed), items, { ...product, parts, lengths, counts });
   const total = (run: Run) => (time ? run.validSteps : B);
   // Of one row, the variance is 0 whatever it is divided by.
   const unbiased = (run: Run) => (norm.rowFactor * total(run)) / Math.max(1, norm.rowFactor * total(run) - 1);

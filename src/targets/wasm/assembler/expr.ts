@@ -71,6 +71,7 @@ const unary =
 
 export const eqz = unary('i32', [0x45], '!');
 export const ctz = unary('i32', [0x68], 'ctz');
+export const popcnt = unary('i32', [0x69], 'popcnt');
 
 export function minU(a: Expr, b: Expr): Expr {
   return choose(lt(a, b), a, b);
