@@ -83,17 +83,17 @@ const folder = mkdtempSync(join(tmpdir(), 'sparchc-bench-'));
 const opening = openPipeline(spec.experiment.data, { batch: Number(values.batch), seed: 0 });
 const target = wasmTarget({ threads: Number(values.threads) });
 const compiling = target.compile(spec.graph, compileOptions(spec.experiment));
-compiling.then(() => {
-  phase('threads started, weights drawn and loaded');
-  epochStart = performance.now();
-});
+compiling.then(() => phase('threads started, weights drawn and loaded'));
 const data = await opening;
 phase('data open');
 try {
   await trainRun({
     spec,
     folder: new RunFolder(folder),
-    model: compiling,
+    model: compiling.then((model) => {
+      epochStart = performance.now();
+      return model;
+    }),
     target: target.name,
     data,
     checkpoint: null,

@@ -4,6 +4,7 @@ import { type Compiled, compileSpec } from '../compile.ts';
 import type { DataFacts } from '../data/pipeline.ts';
 import { selectTarget } from '../targets/select.ts';
 import type { Tensors } from '../targets/target.ts';
+import type { CheckpointInfo } from '../train/checkpoint.ts';
 import { Interrupted } from '../train/loop.ts';
 import { type Pretrained, readPretrained } from '../train/pretrained.ts';
 import {
@@ -16,7 +17,6 @@ import {
 } from '../train/run.ts';
 import { RunFolder, type RunResult, requireNewFolder } from '../train/runFolder.ts';
 import { requireSameRun } from '../train/specChanges.ts';
-import type { TrainingState } from '../train/state.ts';
 import { dataNotices } from './dataNotices.ts';
 import { describeError } from './errors.ts';
 import { interruptible } from './interrupt.ts';
@@ -102,7 +102,7 @@ async function trainIn(
     const data = await opening;
     output.say(introduction(spec, reason, data.splits));
     if (pretrained) output.say(pretrainedStart(pretrained));
-    if (checkpoint) output.say(resumption(checkpoint.info.state, experiment.train.epochs));
+    if (checkpoint) output.say(resumption(checkpoint.info, experiment.train.epochs));
     output.say('');
     const notice = () => {
       observer.pause();
@@ -164,10 +164,13 @@ function pretrainedStart({ path, loaded, fresh }: Pretrained): string {
   return `init      ${loaded.join(', ')} from ${path}${drawn.join('')}`;
 }
 
-function resumption({ epoch, batch }: TrainingState, epochs: number): string {
+function resumption({ state: { epoch, batch }, target }: CheckpointInfo, epochs: number): string {
   if (epoch > epochs)
     return 'resuming  all epochs are trained, so only the test is run; give more with --set train.epochs=N';
-  return `resuming  epoch ${epoch}${batch > 0 ? ` after batch ${batch}` : ''}`;
+  // Of all targets, this one alone computes in more digits than checkpoints have.
+  const rounded =
+    target === 'reference' ? '; from float32 checkpoints, not to the bits of a run that was never stopped' : '';
+  return `resuming  epoch ${epoch}${batch > 0 ? ` after batch ${batch}` : ''}${rounded}`;
 }
 
 function summary(result: RunResult, folder: RunFolder): string {

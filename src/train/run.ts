@@ -9,6 +9,7 @@ import {
   type BatchSource,
   evaluateSplit,
   firstBatches,
+  type Snapshot,
   type TrainingObserver,
   type TrainingStore,
   train,
@@ -61,10 +62,19 @@ export function requireTrainable({ graph }: RunSpec, target: Target, checkpoint:
 }
 
 /**
- * Trains, tests the selected weights and leaves everything in the run's folder. Where other processes might train there,
+ * Trains, tests the selected weights and leaves everything in the run's folder, or nothing where it never began. Where other processes might train there,
  * the caller locks it before reading the checkpoint (`folder.lock()`). Throws what `train` throws.
  */
 export async function trainRun(run: Run): Promise<RunResult> {
+  try {
+    return await trainAndTest(run);
+  } catch (error) {
+    await run.folder.removeUnlessBegun();
+    throw error;
+  }
+}
+
+async function trainAndTest(run: Run): Promise<RunResult> {
   const { spec, folder, data, checkpoint, pretrained, observer, signal } = run;
   const config = spec.experiment.train;
   const schedule = definitionNamed(schedules, config.schedule.type).create(config.schedule.params);
@@ -122,19 +132,28 @@ function storeIn({ spec, folder, target, data: { facts } }: Run, model: Compiled
     state,
     ...(facts && { data: facts }),
   });
+  const writeLast = (snapshot: Snapshot, state: TrainingState) =>
+    writeCheckpoint(folder.last, spec.graph, { ...snapshot, info: info(state) });
+  const writeSelected = ({ weights }: Snapshot, state: TrainingState) =>
+    // Without wall times, equal runs leave equal files.
+    writeCheckpoint(folder.best, spec.graph, { weights, optimizer: new Map(), info: info({ ...state, seconds: 0 }) });
+
+  let before = Promise.resolve();
+  /** Where one save fails, those after it fail as it did. */
+  const inTurn = (save: () => Promise<void>) => {
+    before = before.then(save);
+    return before;
+  };
   return {
-    async saveLast(state) {
-      const weights = await model.parameters();
-      const optimizer = await model.optimizerState();
-      await writeCheckpoint(folder.last, spec.graph, { weights, optimizer, info: info(state) });
-    },
-    async saveSelected(state) {
-      const weights = await model.parameters();
-      // Without wall times, equal runs leave equal files.
-      const timeless = info({ ...state, seconds: 0 });
-      await writeCheckpoint(folder.best, spec.graph, { weights, optimizer: new Map(), info: timeless });
-    },
-    appendMetrics: (metrics) => folder.appendMetrics(metrics),
+    snapshot: async () => ({ weights: await model.parameters(), optimizer: await model.optimizerState() }),
+    saveLast: (snapshot, state) => inTurn(() => writeLast(snapshot, state)),
+    saveEpoch: (snapshot, state, metrics, selected) =>
+      inTurn(async () => {
+        await folder.appendMetrics(metrics);
+        if (selected) await writeSelected(snapshot, state);
+        // The last checkpoint says that the epoch is over: then the rest must be there.
+        await writeLast(snapshot, state);
+      }),
   };
 }
 

@@ -247,6 +247,20 @@ describe('resuming', () => {
 });
 
 describe('the folder of a run', () => {
+  it('holds nothing where the first batch cannot be made, nor where the model cannot be compiled', async () => {
+    const data = fakeData(config.batch);
+    // biome-ignore lint/correctness/useYield: fails before its first batch
+    const noBatches = async function* () {
+      throw new UserError('SP707', 'the file is damaged');
+    };
+    await expect(run('a', { data: { ...data, batches: noBatches } })).rejects.toThrow('damaged');
+    const target: Target = { name: 'fake', compile: () => Promise.reject(new UserError('SP605', 'too large')) };
+    await expect(run('b', { target })).rejects.toThrow('too large');
+    expect(['a', 'b'].flatMap((name) => (existsSync(join(root, name)) ? readdirSync(join(root, name)) : []))).toEqual(
+      [],
+    );
+  });
+
   it('is new, or empty', async () => {
     const { folder } = await run('a');
     await expect(requireNewFolder(folder)).rejects.toThrow(/a" exists already; go on with that run with --resume/);
@@ -312,7 +326,7 @@ describe('divergence', () => {
       return {
         parameters: async () => {
           const weights = await parameters();
-          if (++saves === 4) weights.get('linear.bias')?.fill(Number.POSITIVE_INFINITY);
+          if (++saves === 2) weights.get('linear.bias')?.fill(Number.POSITIVE_INFINITY);
           return weights;
         },
       };
