@@ -7,7 +7,15 @@ import { type Kernel, type Kernels, rowParams } from '../kernels/kernel.ts';
 import { softmaxAdjointRow, softmaxRow } from '../kernels/softmax.ts';
 import { matrixRows, padded, panelsOf } from '../layout.ts';
 import { type NeuronPlan, stateOf } from './plan.ts';
-import { BodyWriter, type LoopArgs, type Place, type StepContext, type Store, writeStep } from './timeLoop.ts';
+import {
+  allPanels,
+  BodyWriter,
+  type LoopArgs,
+  type Place,
+  type StepContext,
+  type Store,
+  writeStep,
+} from './timeLoop.ts';
 
 type Named = Readonly<Record<string, Local>>;
 
@@ -30,11 +38,7 @@ export const ownOutput = ({ step }: NeuronPlan): boolean => stateOf(step, step.o
 
 /** Where the values of the forward pass lie. */
 export function sharedPlaces(plan: NeuronPlan, a: Named): Map<number, Place> {
-  const places = commonPlaces(
-    plan,
-    a,
-    plan.step.states.map((_, i) => inSequence(a[`state${i}`])),
-  );
+  const places = commonPlaces(plan, a, statesOf(plan, a), { base: a.output, at: 'row' });
   for (const v of plan.kept) places.set(v.id, { base: a[`kept${v.id}`], at: 'row' });
   return places;
 }
@@ -45,18 +49,24 @@ export interface StatePlaces {
   readonly after: Place;
 }
 
-export const inSequence = (base: Local): StatePlaces => ({
-  before: { base, at: 'previous' },
-  after: { base, at: 'row' },
-});
+/** States in sequences. */
+function statesOf(plan: NeuronPlan, a: Named): StatePlaces[] {
+  return plan.step.states.map((_, i) => {
+    const base = a[`state${i}`];
+    return { before: { base, at: 'previous' }, after: { base, at: 'row' } };
+  });
+}
 
 /** Where inputs, parameters, states and the output lie. */
-export function commonPlaces(plan: NeuronPlan, a: Named, states: readonly StatePlaces[]): Map<number, Place> {
+export function commonPlaces(
+  plan: NeuronPlan,
+  a: Named,
+  states: readonly StatePlaces[],
+  output: Place,
+): Map<number, Place> {
   const { step } = plan;
   const places = new Map<number, Place>();
-  if (ownOutput(plan) && step.output.kind === 'var' && isBody(plan, step.output)) {
-    places.set(step.output.id, { base: a.output, at: 'row' });
-  }
+  if (ownOutput(plan) && step.output.kind === 'var' && isBody(plan, step.output)) places.set(step.output.id, output);
   step.states.forEach((s, i) => {
     places.set(s.before.id, states[i].before);
     if (s.after.kind === 'var' && stateOf(step, s.after) === i && isBody(plan, s.after)) {
@@ -108,9 +118,8 @@ export function forwardKernel(k: Kernels, name: string, plan: NeuronPlan): Kerne
     const stride = padded(features) * eventBytes;
     for (const e of events) f.set(e, add(e, mul(chunk, mul(mul(a.group, a.T), stride))));
     const kept = new Set(step.body.flatMap((e) => (places.has(e.out.id) ? [e.out.id] : [])));
-    const states = step.states.map((_, i) => inSequence(a[`state${i}`]));
-    const stores = forwardStores(plan, a, states, operands);
-    writer.overTime(chunk, plan.forward, false, null, (c) =>
+    const stores = forwardStores(plan, statesOf(plan, a), { base: a.output, at: 'row' }, operands);
+    writer.overTime(chunk, allPanels(features, plan.forward), false, null, (c) =>
       writeStep(writer, plan.forward, c, stores, kept, { rowOperation }),
     );
   });
@@ -119,8 +128,8 @@ export function forwardKernel(k: Kernels, name: string, plan: NeuronPlan): Kerne
 /** What is stored besides the variables that have a place: copies, and states and outputs that are no variable of their own. */
 export function forwardStores(
   plan: NeuronPlan,
-  a: Named,
   states: readonly StatePlaces[],
+  output: Place,
   copies: ReadonlyMap<Atom, Place>,
 ): Store[] {
   const { step, forward } = plan;
@@ -130,7 +139,7 @@ export function forwardStores(
     stores.push({ level: forward.levelOf(after), value: after, place: states[i].after });
   });
   if (ownOutput(plan) && !isBody(plan, step.output)) {
-    stores.push({ level: forward.levelOf(step.output), value: step.output, place: { base: a.output, at: 'row' } });
+    stores.push({ level: forward.levelOf(step.output), value: step.output, place: output });
   }
   return stores;
 }
