@@ -198,9 +198,9 @@ it.each(['RadLIF', 'Easy', 'GRU', 'Hasty'])(
     const layer = { norm: 'batchnorm', type } as const;
     const layers = [
       { ...layer, name: 'h0', size: 516, from: ['input'] },
-      { ...layer, name: 'h1', size: 260, from: ['h0'] },
+      { ...layer, name: 'h1', size: 516, from: ['h0'] },
     ];
-    const graph = graphOf(layers, { classes: 260, features: 50, define: easy + hasty });
+    const graph = graphOf(layers, { classes: 516, features: 50, define: easy + hasty });
     const models = await Promise.all([1, 3].map((threads) => wasmTarget({ threads }).compile(graph, options)));
     const [one, ...others] = models;
     for (const seed of [1, 2]) {
