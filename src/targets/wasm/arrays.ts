@@ -132,7 +132,7 @@ export class Arrays {
     const { chunks, group, T } = this.variant.shape;
     const bytes = chunks * group * (time ? T : 1) * padded(features) * bytesEach;
     return {
-      events: this.program.buffer(`events of ${name}`, bytes),
+      events: this.program.listBuffer(`events of ${name}`, bytes),
       spans: this.program.buffer(`spans of ${name}`, this.rowCount(time) * spanBytes),
       features,
       real,
@@ -171,7 +171,7 @@ export class Arrays {
     if (known) return known;
     const { chunks } = this.variant.shape;
     const { name, bytes } = lists.events;
-    const sorted = this.program.buffer(`sorted ${name}`, bytes);
+    const sorted = this.program.listBuffer(`sorted ${name}`, bytes);
     const starts = this.program.buffer(`starts of ${name}`, chunks * startsWords(lists.features) * 4);
     const { events, spans } = lists;
     this.program.call(sortKernel(this.k, lists), chunks, { events, spans, sorted, starts, ...this.rows(time) });

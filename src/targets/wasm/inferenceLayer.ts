@@ -87,7 +87,7 @@ function outputLists(network: Arrays, name: string, features: number, parts: num
   const { chunks, group, T } = variant.shape;
   const bytes = parts * chunks * group * (T + 1) * padded(features) * eventBytes;
   return {
-    events: program.buffer(`events of ${name}`, bytes),
+    events: program.listBuffer(`events of ${name}`, bytes),
     spans: program.buffer(`spans of ${name}`, parts * network.rowCount(true) * spanBytes),
     features,
     real: false,

@@ -8,6 +8,8 @@ export interface Buffer {
   readonly address: number | null;
   /** The layer it serves, where there is one. */
   readonly layer?: string;
+  /** Whether most of it is never touched. */
+  readonly sparse?: boolean;
 }
 
 /** What only the step at hand says; of a step in parts, the whole of it. */
@@ -52,7 +54,12 @@ export class ProgramBuilder {
   }
 
   buffer(name: string, bytes: number): Buffer {
-    return { name, bytes, address: null, layer: this.layer };
+    return { name, bytes, address: null, layer: this.layer, sparse: false };
+  }
+
+  /** A buffer of lists, with room for far more than they usually take. */
+  listBuffer(name: string, bytes: number): Buffer {
+    return { ...this.buffer(name, bytes), sparse: true };
   }
 
   input(name: string, bytes: number): Buffer {
@@ -135,8 +142,9 @@ export function plan(builder: ProgramBuilder, start: number): Program {
   const byAddress: PlacedBuffer[] = [];
   // Constants first: so they lie in the same places whatever the batch.
   const isConstant = new Set(builder.constants.flatMap(buffersOf));
-  const rank = (buffer: Buffer) => (isConstant.has(buffer) ? Number.POSITIVE_INFINITY : buffer.bytes);
-  const bySize = [...lifetimes].sort(([a], [b]) => (rank(a) === rank(b) ? b.bytes - a.bytes : rank(b) - rank(a)));
+  // Lists last, or else arrays would come to lie where lists were and nothing was ever touched.
+  const rank = (buffer: Buffer) => (isConstant.has(buffer) ? 0 : buffer.sparse ? 2 : 1);
+  const bySize = [...lifetimes].sort(([a], [b]) => rank(a) - rank(b) || b.bytes - a.bytes);
   for (const [buffer, { from, to }] of bySize) {
     const others = byAddress.filter((p) => p.from <= to && from <= p.to);
     // Arrays that are read side by side must not all start on the same line of the cache.
