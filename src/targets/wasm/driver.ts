@@ -17,6 +17,7 @@ import {
 import { call, type Func } from './assembler/func.ts';
 import { callKernel } from './assembler/module.ts';
 import type { Kernels } from './kernels/kernel.ts';
+import { spins } from './kernels/meet.ts';
 
 /**
  * What runs a program, itself in WebAssembly so that no JavaScript runs between its calls. Addresses of control words;
@@ -41,9 +42,6 @@ export const control = {
 export const programAddress = 1024;
 export const callBytes = 64;
 export const callWords = { kernel: 0, items: 4, args: 8, barrier: 12, next: 16 } as const;
-
-/** How often a thread looks before it sleeps: some ten microseconds. */
-const spins = 4000;
 
 /** Adds `run`, for the calling thread, and `serve`, for the others: it runs programs until told to end. */
 export function addDriver(k: Kernels): void {

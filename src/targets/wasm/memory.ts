@@ -75,6 +75,7 @@ function trainingProgram(code: ModelCode, { batch, steps, events }: StepSize): P
     lengths: true,
     drawsStates: true,
     drawsMasks: true,
+    parts: 1,
   };
   return code.pass(variant, { weighted: false, wantOutput: false, wantTraces: false, update: true }).program;
 }

@@ -13,7 +13,7 @@ import { type Shape, shapeOf } from './shape.ts';
 import { addBackward, addUpdate, finishForward, type Results, type Vectors } from './training.ts';
 
 /** Numbers in the largest matrix from which on one sample alone is work enough for several threads. */
-const worthHelp = 1 << 19;
+const worthHelp = 1 << 18;
 
 /** A program with what the host writes before it. */
 export interface FedProgram {
@@ -55,13 +55,16 @@ export class ModelCode {
   private readonly discarded: number;
   private readonly graph: Graph;
   private readonly options: CompileOptions;
+  private readonly threads: number;
   private readonly store: Store;
   private readonly neurons = new Map<string, NeuronKernels>();
   readonly onesAt: { readonly address: number; readonly count: number };
 
-  constructor(graph: Graph, options: CompileOptions) {
+  /** `threads`: how many there are to run it. */
+  constructor(graph: Graph, options: CompileOptions, threads = 1) {
     this.graph = graph;
     this.options = options;
+    this.threads = threads;
     const stored = graph.parameters.filter((p) => p.role !== 'initialState');
     const align = (address: number) => Math.ceil(address / 4096) * 4096;
     const widest = padded(Math.max(4, ...graph.nodes.map((n) => n.type.features)));
@@ -94,6 +97,11 @@ export class ModelCode {
 
   /** The calls for a batch of some shape. */
   pass(variant: Variant, options: PassOptions): Pass {
+    const { builder, ...rest } = this.calls(variant, options);
+    return { ...this.planned(builder, variant), ...rest };
+  }
+
+  private calls(variant: Variant, options: PassOptions) {
     const { graph } = this;
     const { builder, network } = this.forward(variant);
     const results = finishForward(network, graph, options.weighted);
@@ -106,7 +114,7 @@ export class ModelCode {
       addBackward(network, graph, results, options.weighted);
       if (options.update) addUpdate(builder, this.kernels, this.options, this.vectors);
     }
-    return { ...this.planned(builder, variant), results, output, traces };
+    return { builder, results, output, traces };
   }
 
   /** The calls that lead to the scores, without losses and rates. */
@@ -124,10 +132,19 @@ export class ModelCode {
     return { builder, network };
   }
 
+  /** How many threads compute a sample of such a batch together. */
+  partsFor({ chunks }: Shape): number {
+    return this.isLarge() ? Math.max(1, Math.floor(this.threads / chunks)) : 1;
+  }
+
+  private isLarge(): boolean {
+    const sizes = this.graph.parameters.map((p) => p.shape.reduce((product, n) => product * n, 1));
+    return Math.max(...sizes) >= worthHelp;
+  }
+
   private planned(builder: ProgramBuilder, { shape, training }: Variant): FedProgram {
     const inputs = new Map([...builder.inputs].map((b) => [b.name, b]));
-    const largest = Math.max(...this.graph.parameters.map((p) => p.shape.reduce((product, n) => product * n, 1)));
-    const helped = training || shape.B > 1 || largest >= worthHelp;
+    const helped = training || shape.B > 1 || this.isLarge();
     return { program: plan(builder, this.arena), inputs, shape, helped };
   }
 
@@ -155,8 +172,9 @@ export class ModelCode {
       for (const input of ['events', 'dense'] as const) {
         for (const weighted of training ? [false, true] : [false]) {
           for (const draws of training ? [true, false] : [false]) {
-            const variant = { shape, training, input, events: 1, lengths: true, drawsStates: draws, drawsMasks: draws };
-            this.pass(variant, { weighted, wantOutput: true, wantTraces: true, update: true });
+            const drawn = { drawsStates: draws, drawsMasks: draws };
+            const variant = { shape, training, input, events: 1, lengths: true, parts: 1, ...drawn };
+            this.calls(variant, { weighted, wantOutput: true, wantTraces: true, update: true });
           }
         }
       }

@@ -22,17 +22,24 @@ export class PassCache {
       training: true,
       drawsStates: !request.initialStates,
       drawsMasks: !request.dropoutMasks,
+      parts: 1,
     };
     return this.pass(variant, { ...wanted(request), weighted: request.outputWeights !== undefined, update });
   }
 
   evaluation(batch: Batch, request: ForwardRequest): Pass {
-    return this.pass(evaluationOf(batch), { ...wanted(request), weighted: false, update: false });
+    return this.pass(this.evaluationOf(batch), { ...wanted(request), weighted: false, update: false });
   }
 
   prediction(batch: Batch): Prediction {
-    const variant = evaluationOf(batch);
+    const variant = this.evaluationOf(batch);
     return this.remembered(JSON.stringify(variant), () => this.code.prediction(variant));
+  }
+
+  private evaluationOf(batch: Batch): Variant {
+    const variant = variantOf(batch);
+    const parts = this.code.partsFor(variant.shape);
+    return { ...variant, training: false, drawsStates: false, drawsMasks: false, parts };
   }
 
   private pass(variant: Variant, options: PassOptions): Pass {
@@ -47,10 +54,6 @@ export class PassCache {
     this.programs.set(key, made);
     return made;
   }
-}
-
-function evaluationOf(batch: Batch): Variant {
-  return { ...variantOf(batch), training: false, drawsStates: false, drawsMasks: false };
 }
 
 function variantOf(batch: Batch) {

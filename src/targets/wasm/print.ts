@@ -20,6 +20,7 @@ function printCalls(code: ModelCode, { batch, steps }: { batch: number; steps: n
     lengths: false,
     drawsStates: true,
     drawsMasks: true,
+    parts: 1,
   } as const;
   const { program } = code.pass(variant, { weighted: false, wantOutput: false, wantTraces: false, update: true });
   const lines = program.calls.flatMap(({ kernel, items, args, barrier }) => {
