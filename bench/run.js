@@ -1,6 +1,6 @@
 /**
- * Where the time of a run goes: from spec to first step, phase by phase, and what share of each epoch (reading, training,
- * validation, saving) passes in kernels.
+ * Where the time of a run goes: from the start of the process to the first step, phase by phase, and what share of each
+ * epoch (reading, training, validation, saving) passes in kernels.
  *
  *   npm run build && node bench/run.js --h5 FOLDER [--neuron RadLIF] [--hidden 128] [--batch 32] [--epochs 6] [--threads 2]
  */
@@ -12,7 +12,7 @@ import { compileSource } from '../dist/compile.js';
 import { openPipeline } from '../dist/data/pipeline.js';
 import { Machine } from '../dist/targets/wasm/machine.js';
 import { wasmTarget } from '../dist/targets/wasm/target.js';
-import { trainRun } from '../dist/train/run.js';
+import { compileOptions, trainRun } from '../dist/train/run.js';
 import { RunFolder } from '../dist/train/runFolder.js';
 
 const { values } = parseArgs({
@@ -30,35 +30,28 @@ if (!values.h5) {
   process.exit(2);
 }
 
-let lap = performance.now();
+let lap = 0;
 function phase(name) {
   const now = performance.now();
-  console.log(`${(now - lap).toFixed(0).padStart(6)} ms  ${name}`);
+  console.log(`${now.toFixed(0).padStart(6)} ms  ${name} (${(now - lap).toFixed(0)} ms)`);
   lap = now;
 }
-const after = (name, call) =>
-  async function (...args) {
-    const result = await call.apply(this, args);
-    phase(name);
-    return result;
-  };
 
 let inKernels = 0;
 let firstStep = true;
+let [epochStart, kernelsBefore] = [0, 0];
 const { start } = Machine;
-Machine.start = async (...args) => {
-  phase('generate the kernels');
-  const machine = await start.apply(Machine, args);
-  phase('compile them, start the threads');
-  return machine;
+Machine.start = (...args) => {
+  phase('kernels generated');
+  return start.apply(Machine, args);
 };
 const runProgram = Machine.prototype.run;
 Machine.prototype.run = function (...args) {
-  if (firstStep) phase('wait for the first batch, plan the memory');
+  if (firstStep) phase('first batch there, memory planned: the first step begins');
   const before = performance.now();
   runProgram.apply(this, args);
   inKernels += performance.now() - before;
-  if (firstStep) phase('first step');
+  if (firstStep) phase('first step done');
   firstStep = false;
 };
 
@@ -72,14 +65,9 @@ model: |
   input |> 2 * ${values.neuron}(${values.hidden}, norm=batchnorm, dropout=0.1) |> LI(classes, norm=batchnorm) |> softmax_sum
 train: { epochs: ${values.epochs}, batch: ${values.batch} }
 `;
+phase('everything imported');
 const spec = compileSource({ name: 'bench', text, folder: process.cwd() });
-phase('compile the spec');
-const data = await openPipeline(spec.experiment.data, { batch: Number(values.batch), seed: 0 });
-phase('open the data');
-
-const target = wasmTarget({ threads: Number(values.threads) });
-const compile = after('draw the weights, load them', target.compile);
-let [epochStart, kernelsBefore] = [0, 0];
+phase('spec compiled');
 const observer = {
   batchDone() {},
   epochDone({ epoch }) {
@@ -91,26 +79,31 @@ const observer = {
   },
 };
 const folder = mkdtempSync(join(tmpdir(), 'sparchc-bench-'));
+// As `sparchc train` does it: a thread opens the data while the model is compiled.
+const opening = openPipeline(spec.experiment.data, { batch: Number(values.batch), seed: 0 });
+const target = wasmTarget({ threads: Number(values.threads) });
+const compiling = target.compile(spec.graph, compileOptions(spec.experiment));
+compiling.then(() => phase('threads started, weights drawn and loaded'));
+const data = await opening;
+phase('data open');
 try {
   await trainRun({
     spec,
     folder: new RunFolder(folder),
-    target: {
-      name: target.name,
-      async compile(graph, options) {
-        const model = await compile(graph, options);
-        epochStart = performance.now();
-        return model;
-      },
-    },
+    model: compiling.then((model) => {
+      epochStart = performance.now();
+      return model;
+    }),
+    target: target.name,
     data,
     checkpoint: null,
     pretrained: null,
     observer,
     signal: new AbortController().signal,
-    exportModel: () => new Uint8Array(),
+    exportModel: async () => new Uint8Array(),
   });
 } finally {
+  (await compiling).dispose();
   await data.close();
   rmSync(folder, { recursive: true });
 }

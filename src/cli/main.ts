@@ -1,17 +1,7 @@
 #!/usr/bin/env node
 import { Command } from 'commander';
 import { sparchcVersion } from '../train/versions.ts';
-import { checkCommand } from './check.ts';
-import { demoCommand } from './demo.ts';
-import { doctorCommand } from './doctor.ts';
-import { emitCommand } from './emit.ts';
 import { exitCodeOf, reportError } from './errors.ts';
-import { evalCommand } from './eval.ts';
-import { exportCommand } from './export.ts';
-import { importCommand } from './import.ts';
-import { inferCommand } from './infer.ts';
-import { initCommand } from './init.ts';
-import { trainCommand } from './train.ts';
 
 const program = new Command('sparchc')
   .description(
@@ -36,22 +26,27 @@ Examples:
 Exit codes: 0 done, 1 failed while running, 2 the request is wrong, 130 interrupted.`,
   );
 
-const commands = [
-  trainCommand(),
-  evalCommand(),
-  exportCommand(),
-  importCommand(),
-  inferCommand(),
-  demoCommand(),
-  checkCommand(),
-  emitCommand(),
-  initCommand(),
-  doctorCommand(),
-];
-for (const command of commands) program.addCommand(command.copyInheritedSettings(program));
+const commands: Readonly<Record<string, () => Promise<Command>>> = {
+  train: async () => (await import('./train.ts')).trainCommand(),
+  eval: async () => (await import('./eval.ts')).evalCommand(),
+  export: async () => (await import('./export.ts')).exportCommand(),
+  import: async () => (await import('./import.ts')).importCommand(),
+  infer: async () => (await import('./infer.ts')).inferCommand(),
+  demo: async () => (await import('./demo.ts')).demoCommand(),
+  check: async () => (await import('./check.ts')).checkCommand(),
+  emit: async () => (await import('./emit.ts')).emitCommand(),
+  init: async () => (await import('./init.ts')).initCommand(),
+  doctor: async () => (await import('./doctor.ts')).doctorCommand(),
+};
+
+/** The command that was asked for, without the code of the others, which takes long to load; all, where it is none. */
+function wanted(name = ''): (() => Promise<Command>)[] {
+  return Object.hasOwn(commands, name) ? [commands[name]] : Object.values(commands);
+}
 
 async function main(): Promise<void> {
   try {
+    for (const load of wanted(process.argv[2])) program.addCommand((await load()).copyInheritedSettings(program));
     await program.parseAsync();
   } catch (error) {
     fail(error);

@@ -1,15 +1,22 @@
 import { join } from 'node:path';
 import { Command } from 'commander';
 import { type Compiled, compileSpec } from '../compile.ts';
-import { exportOnnx } from '../targets/onnx/export.ts';
+import type { DataFacts } from '../data/pipeline.ts';
 import { selectTarget } from '../targets/select.ts';
 import type { Tensors } from '../targets/target.ts';
+import type { CheckpointInfo } from '../train/checkpoint.ts';
 import { Interrupted } from '../train/loop.ts';
 import { type Pretrained, readPretrained } from '../train/pretrained.ts';
-import { checkpointToResume, spikingLayers, trainableParameters, trainRun } from '../train/run.ts';
+import {
+  checkpointToResume,
+  compileOptions,
+  requireTrainable,
+  spikingLayers,
+  trainableParameters,
+  trainRun,
+} from '../train/run.ts';
 import { RunFolder, type RunResult, requireNewFolder } from '../train/runFolder.ts';
 import { requireSameRun } from '../train/specChanges.ts';
-import type { TrainingState } from '../train/state.ts';
 import { dataNotices } from './dataNotices.ts';
 import { describeError } from './errors.ts';
 import { interruptible } from './interrupt.ts';
@@ -79,20 +86,24 @@ async function trainIn(
   const { init } = experiment.train;
   const pretrained = init !== null && checkpoint === null ? await readPretrained(init, graph) : null;
   const { target, reason } = await selectTarget(options.target ?? checkpoint?.info.target ?? 'auto');
+  requireTrainable(spec, target, checkpoint);
 
-  const data = await openData(spec, output);
   const observer = progressReporter(output, { epochs: experiment.train.epochs, layers: spikingLayers(graph) });
+  const onNotice = (sentence: string) => {
+    observer.pause();
+    output.warn(`note: ${sentence}`);
+  };
+  // A thread of its own opens the data; the model is compiled meanwhile.
+  const opening = openData(spec, output);
+  const compiling = target.compile(graph, { ...compileOptions(experiment), onNotice });
+  // What it throws is thrown where it is awaited.
+  compiling.catch(() => {});
   try {
+    const data = await opening;
     output.say(introduction(spec, reason, data.splits));
     if (pretrained) output.say(pretrainedStart(pretrained));
-    if (checkpoint) output.say(resumption(checkpoint.info.state, experiment.train.epochs));
+    if (checkpoint) output.say(resumption(checkpoint.info, experiment.train.epochs));
     output.say('');
-    const metadata = modelMetadata(spec, data.facts);
-    const exportModel = (weights: Tensors) => exportOnnx(graph, weights, { fold: true, metadata });
-    const onNotice = (sentence: string) => {
-      observer.pause();
-      output.warn(`note: ${sentence}`);
-    };
     const notice = () => {
       observer.pause();
       output.warn('finishing this batch and saving it; Ctrl-C again ends at once');
@@ -101,14 +112,14 @@ async function trainIn(
       trainRun({
         spec,
         folder,
-        target,
+        model: compiling,
+        target: target.name,
         data,
         checkpoint,
         pretrained: pretrained?.weights ?? null,
         observer,
-        onNotice,
         signal,
-        exportModel,
+        exportModel: (weights) => exportModel(spec, weights, data.facts),
       }),
     );
     observer.close();
@@ -120,8 +131,21 @@ async function trainIn(
     if (error instanceof Interrupted) output.warn(`interrupted; go on with\n  ${resumeCommand(path, options)}`);
     throw error;
   } finally {
-    await data.close();
+    await opening.then(
+      (data) => data.close(),
+      () => {},
+    );
+    await compiling.then(
+      (model) => model.dispose(),
+      () => {},
+    );
   }
+}
+
+/** The code that writes ONNX is loaded when it is needed, so that training starts sooner. */
+async function exportModel(spec: Compiled, weights: Tensors, facts: DataFacts): Promise<Uint8Array> {
+  const { exportOnnx } = await import('../targets/onnx/export.ts');
+  return exportOnnx(spec.graph, weights, { fold: true, metadata: modelMetadata(spec, facts) });
 }
 
 type Sizes = Readonly<Record<'train' | 'validation' | 'test', { readonly samples: number }>>;
@@ -140,10 +164,13 @@ function pretrainedStart({ path, loaded, fresh }: Pretrained): string {
   return `init      ${loaded.join(', ')} from ${path}${drawn.join('')}`;
 }
 
-function resumption({ epoch, batch }: TrainingState, epochs: number): string {
+function resumption({ state: { epoch, batch }, target }: CheckpointInfo, epochs: number): string {
   if (epoch > epochs)
     return 'resuming  all epochs are trained, so only the test is run; give more with --set train.epochs=N';
-  return `resuming  epoch ${epoch}${batch > 0 ? ` after batch ${batch}` : ''}`;
+  // Of all targets, this one alone computes in more digits than checkpoints have.
+  const rounded =
+    target === 'reference' ? '; from float32 checkpoints, not to the bits of a run that was never stopped' : '';
+  return `resuming  epoch ${epoch}${batch > 0 ? ` after batch ${batch}` : ''}${rounded}`;
 }
 
 function summary(result: RunResult, folder: RunFolder): string {

@@ -1,21 +1,21 @@
-/** The value of every IEEE 754 half-precision bit pattern. */
-const VALUES = Float32Array.from({ length: 65536 }, (_, bits) => fromHalf(bits));
+/** Between the exponents of half and single precision. */
+const rescale = 2 ** 112;
 
-function fromHalf(bits: number): number {
-  const sign = bits & 0x8000 ? -1 : 1;
-  const exponent = (bits >> 10) & 0x1f;
-  const fraction = (bits & 0x3ff) / 1024;
-  if (exponent === 0) return sign * fraction * 2 ** -14;
-  if (exponent === 31) return fraction === 0 ? sign * Number.POSITIVE_INFINITY : Number.NaN;
-  return sign * (1 + fraction) * 2 ** (exponent - 15);
-}
-
-/** Decodes half-precision bit patterns, exactly. */
+/** Decodes half-precision bit patterns, exactly: exponent and fraction move to their places in single precision. */
 export function decodeFloat16(bits: Uint16Array): Float32Array {
   const values = new Float32Array(bits.length);
-  for (let i = 0; i < bits.length; i++) values[i] = VALUES[bits[i]];
+  const words = new Int32Array(values.buffer);
+  for (let i = 0; i < bits.length; i++) {
+    const magnitude = bits[i] & 0x7fff;
+    // Infinities and NaN: they have the largest exponent.
+    const special = magnitude >= 0x7c00 ? 0x7f800000 : 0;
+    words[i] = ((bits[i] & 0x8000) << 16) | (magnitude << 13) | special;
+    values[i] *= rescale;
+  }
   return values;
 }
+
+const magnitudeOf = (bits: number): number => decodeFloat16(Uint16Array.of(bits))[0];
 
 const LARGEST = 0x7bff;
 
@@ -26,11 +26,11 @@ export function encodeFloat16(value: number): number {
   let [low, high] = [0, LARGEST];
   while (low < high) {
     const middle = (low + high + 1) >> 1;
-    if (VALUES[middle] <= magnitude) low = middle;
+    if (magnitudeOf(middle) <= magnitude) low = middle;
     else high = middle - 1;
   }
   if (low === LARGEST) return sign | low;
-  const [below, above] = [magnitude - VALUES[low], VALUES[low + 1] - magnitude];
+  const [below, above] = [magnitude - magnitudeOf(low), magnitudeOf(low + 1) - magnitude];
   const up = above < below || (above === below && low % 2 === 1);
   return sign | (up ? low + 1 : low);
 }

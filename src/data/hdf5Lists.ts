@@ -7,7 +7,7 @@ export const FLOAT = 1;
 export const STRING = 3;
 const VARIABLE_LENGTH = 9;
 
-type Numbers =
+export type Numbers =
   | Float32Array
   | Float64Array
   | Int8Array
@@ -20,8 +20,8 @@ type Numbers =
 /** A one-dimensional dataset whose entries are lists of numbers. */
 export interface Lists {
   readonly count: number;
-  /** Throws what HDF5 says where the file is damaged. */
-  read(index: number): Numbers;
+  /** So many lists from one on. Throws what HDF5 says where the file is damaged. */
+  read(start: number, count: number): Numbers[];
 }
 
 /** Null where the dataset holds anything else than lists of numbers of that class, or 64-bit integers. */
@@ -34,7 +34,10 @@ export function openLists(
   const decode = element && element.type === typeClass ? decoderOf(element) : undefined;
   if (type !== VARIABLE_LENGTH || shape?.length !== 1 || !decode) return null;
   const bytesPerNumber = element!.size;
-  return { count: shape[0], read: (index) => decode(readEntry(library, dataset, index, bytesPerNumber)) };
+  return {
+    count: shape[0],
+    read: (start, count) => readEntries(library, dataset, { start, count, bytesPerNumber }).map(decode),
+  };
 }
 
 function decoderOf({ type, size, signed }: Metadata): ((bytes: ArrayBuffer) => Numbers) | undefined {
@@ -51,23 +54,31 @@ function decoderOf({ type, size, signed }: Metadata): ((bytes: ArrayBuffer) => N
   return (type === FLOAT ? floats : integers)[size];
 }
 
+interface Entries {
+  readonly start: number;
+  readonly count: number;
+  readonly bytesPerNumber: number;
+}
+
 /**
- * The bytes of one entry. `Dataset.slice` would do, but knows no float16, and where a read fails it frees pointers that
+ * The bytes of some entries. `Dataset.slice` would do, but knows no float16, and where a read fails it frees pointers that
  * were never set.
  */
-function readEntry(library: typeof Library, dataset: Dataset, index: number, bytesPerNumber: number): ArrayBuffer {
-  // HDF5 fills in a hvl_t, { length, pointer }, and allocates the list itself.
-  const entry = library._malloc(8);
-  library.HEAPU8.fill(0, entry, entry + 8);
+function readEntries(library: typeof Library, dataset: Dataset, { start, count, bytesPerNumber }: Entries) {
+  // HDF5 fills in a hvl_t, { length, pointer }, for each entry and allocates the lists itself.
+  const entries = library._malloc(8 * count);
+  library.HEAPU8.fill(0, entries, entries + 8 * count);
   try {
-    library.get_dataset_data(dataset.file_id, dataset.path, [1n], [BigInt(index)], [1n], BigInt(entry));
+    library.get_dataset_data(dataset.file_id, dataset.path, [BigInt(count)], [BigInt(start)], [1n], BigInt(entries));
     const memory = new DataView(library.HEAPU8.buffer);
-    const length = memory.getUint32(entry, true);
-    const pointer = memory.getUint32(entry + 4, true);
-    const bytes = library.HEAPU8.slice(pointer, pointer + length * bytesPerNumber).buffer as ArrayBuffer;
-    library._free(pointer);
-    return bytes;
+    return Array.from({ length: count }, (_, i) => {
+      const length = memory.getUint32(entries + 8 * i, true);
+      const pointer = memory.getUint32(entries + 8 * i + 4, true);
+      const bytes = library.HEAPU8.slice(pointer, pointer + length * bytesPerNumber).buffer as ArrayBuffer;
+      library._free(pointer);
+      return bytes;
+    });
   } finally {
-    library._free(entry);
+    library._free(entries);
   }
 }

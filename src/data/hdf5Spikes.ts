@@ -4,6 +4,7 @@ import type { Dataset, File as H5File, Module as Library } from 'h5wasm/node';
 import { UserError } from '../diagnostics/diagnostic.ts';
 import type { DatasetSplit, OpenDataset, SpikeSample, SplitName } from './definition.ts';
 import { FLOAT, INTEGER, type Lists, openLists, STRING } from './hdf5Lists.ts';
+import { type Row, RowReader } from './rowReader.ts';
 
 /** A folder of HDF5 files, one for each split, in the layout of the Heidelberg spiking datasets (Cramer et al. 2020). */
 export interface SpikeFolder {
@@ -16,14 +17,23 @@ export interface SpikeFolder {
   readonly origin: string;
 }
 
+/** The path of a split's file. */
+export function spikeFile({ folder, files }: SpikeFolder, split: SplitName): string {
+  return join(folder, files[split] as string);
+}
+
 /**
- * Opens the files and reads their labels and speakers; spikes are read sample by sample.
+ * Opens the files and reads their labels and speakers; spikes are read when they are asked for. `opening` is told each
+ * file before it is opened.
  *
  * @throws UserError SP701 a folder or file is missing, SP702 not a whole HDF5 file, SP703 part of the layout is missing
  * or of another type, SP704 labels out of range, SP706 numbers of samples differ. Reading samples throws SP705 units
  * out of range, SP706 numbers of times and units differ, SP707 damaged data.
  */
-export async function openSpikeFolder(source: SpikeFolder): Promise<OpenDataset> {
+export async function openSpikeFiles(
+  source: SpikeFolder,
+  opening: (path: string) => void = () => {},
+): Promise<OpenDataset> {
   const opened: SpikeFile[] = [];
   const close = () => {
     for (const file of opened.splice(0)) file.close();
@@ -31,8 +41,10 @@ export async function openSpikeFolder(source: SpikeFolder): Promise<OpenDataset>
   try {
     const splits: Partial<Record<SplitName, DatasetSplit>> = {};
     let classNames: readonly string[] | null = null;
-    for (const [split, name] of Object.entries(source.files) as [SplitName, string][]) {
-      const file = await openFile(findFile(source, name));
+    for (const split of Object.keys(source.files) as SplitName[]) {
+      const path = findFile(source, split);
+      opening(path);
+      const file = await openFile(path);
       opened.push(file);
       splits[split] = file.whole('its layout', () => openSplit(file, source));
       classNames ??= file.whole('its class names', () => file.texts('extra/keys', source.classes));
@@ -44,13 +56,13 @@ export async function openSpikeFolder(source: SpikeFolder): Promise<OpenDataset>
   }
 }
 
-function findFile(source: SpikeFolder, name: string): string {
+function findFile(source: SpikeFolder, split: SplitName): string {
   const hint = `${source.dataset} reads ${list(Object.values(source.files))}, which can be downloaded from ${source.origin}`;
   if (!existsSync(source.folder)) throw new UserError('SP701', `folder "${source.folder}" does not exist; ${hint}`);
   if (!statSync(source.folder).isDirectory()) {
     throw new UserError('SP701', `"${source.folder}" is a file, but "folder" must name the folder it is in; ${hint}`);
   }
-  const path = join(source.folder, name);
+  const path = spikeFile(source, split);
   if (existsSync(path)) return path;
   const packed = ['.gz', '.zip'].map((suffix) => path + suffix).find((candidate) => existsSync(candidate));
   if (packed) throw new UserError('SP701', `"${packed}" is still compressed: unpack it to "${path}"`);
@@ -80,6 +92,9 @@ function whyNotOpened(path: string, cause: string): string {
   if (cause.includes('file signature not found')) return `"${path}" is no HDF5 file; put the original download there`;
   return `"${path}" is damaged: HDF5 cannot open it; copy or download it again`;
 }
+
+/** Bytes: of files up to that size, what is read along with what was asked for is kept until it is asked for. */
+const smallFile = 64 * 2 ** 20;
 
 /** An open file with the lookups that explain what is missing. */
 class SpikeFile {
@@ -116,8 +131,7 @@ class SpikeFile {
   lists(name: string, typeClass: typeof INTEGER | typeof FLOAT, expected: string): Lists {
     const lists = openLists(this.library, this.dataset(name), typeClass);
     if (!lists) throw this.wrongType(name, `a variable-length list of ${expected} for each sample`);
-    const read = (index: number) => this.whole(`sample ${index}`, () => lists.read(index));
-    return { count: lists.count, read };
+    return lists;
   }
 
   /** The result of an operation that fails, other than with a UserError, only where the file is damaged. */
@@ -166,16 +180,19 @@ function openSplit(file: SpikeFile, source: SpikeFolder): DatasetSplit {
   });
   checkLabels(file, labels, source.classes);
 
-  const readSample = (index: number): SpikeSample => {
-    const seconds = times.read(index) as Float32Array | Float64Array;
-    const numbers = units.read(index);
+  const rows = new RowReader(times, units, statSync(file.path).size <= smallFile);
+  const sampleOf = (index: number, { times: seconds, units: numbers }: Row): SpikeSample => {
     if (seconds.length !== numbers.length) {
       const message = `sample ${index} of "${file.path}" has ${seconds.length} times but ${numbers.length} units; every spike needs both`;
       throw new UserError('SP706', message);
     }
     return { kind: 'spikes', times: seconds, units: checkedUnits(file, index, numbers, source.units) };
   };
-  return { labels, speakers, read: (indices) => indices.map(readSample) };
+  const read = (indices: readonly number[]) =>
+    rows
+      .read(indices, (index, readOne) => file.whole(`sample ${index}`, readOne))
+      .map((row, i) => sampleOf(indices[i], row));
+  return { labels, speakers, read };
 }
 
 function checkSampleCounts(file: SpikeFile, counts: Readonly<Record<string, number>>): void {

@@ -145,8 +145,19 @@ function createLoader(
     async *batches(request) {
       const { split, epoch, shuffle, from } = request;
       const order = epochOrder(plan.splits[split].indices.length, options.seed, epoch, shuffle);
-      for (let start = from * options.batch; start < order.length; start += options.batch) {
-        yield load(request, order.subarray(start, start + options.batch));
+      const begin = (start: number) => {
+        if (start >= order.length) return null;
+        const batch = load(request, order.subarray(start, start + options.batch));
+        // What it throws is thrown where it is awaited.
+        batch.catch(() => {});
+        return batch;
+      };
+      // One is read while the one before is transformed.
+      let next = begin(from * options.batch);
+      for (let start = (from + 1) * options.batch; next; start += options.batch) {
+        const batch = next;
+        next = begin(start);
+        yield await batch;
       }
     },
     close: () => dataset.close(),

@@ -19,7 +19,7 @@ export type OpenReply =
 /** Asks for the batches of an epoch, which are sent to `port` as far as there is credit for them. */
 export interface StreamRequest {
   readonly request: EpochRequest;
-  /** Batches that may be under way before the first is taken; every message on `port` adds one. */
+  /** Batches that may be under way before the first is taken; every message on `port` is a number that adds to it. */
   readonly credit: number;
   readonly port: MessagePort;
 }

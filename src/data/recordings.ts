@@ -7,8 +7,8 @@ import type { Batch } from './batch.ts';
 import { collate } from './batching.ts';
 import type { Call } from './config.ts';
 import type { Sample, WaveformSample } from './definition.ts';
-import { openSpikeFolder } from './hdf5Spikes.ts';
 import { transformByName } from './registry.ts';
+import { openSpikeFolder } from './spikeThread.ts';
 import { resample } from './transforms/resample.ts';
 
 /** What a model says about how its input is made of recordings. */

@@ -28,8 +28,8 @@ class Gate {
 
   constructor(port: MessagePort, credit: number) {
     this.credit = credit;
-    port.on('message', () => {
-      this.credit++;
+    port.on('message', (more: number) => {
+      this.credit += more;
       this.wake();
     });
     port.on('close', () => {

@@ -1,46 +1,6 @@
 import { UserError } from '../diagnostics/diagnostic.ts';
-
-/**
- * Reads a Python pickle as data. A pickle is a program for a stack machine whose instructions may call anything; here a
- * call gives an inert record of what was to be called, and only names on a whitelist may occur at all. Nothing runs.
- */
-export type PickleValue =
-  | null
-  | boolean
-  | number
-  | string
-  | Uint8Array
-  | PickleValue[]
-  | PickleDict
-  | PickleCall
-  | PickleGlobal
-  | PicklePersistent;
-
-/** A dictionary (or an OrderedDict); its keys are text or numbers. */
-export interface PickleDict {
-  readonly kind: 'dict';
-  readonly entries: Map<string | number, PickleValue>;
-}
-
-/** `module.name`, not looked up anywhere. */
-export interface PickleGlobal {
-  readonly kind: 'global';
-  readonly name: string;
-}
-
-/** What a call or the creation of an object would have made, with the state it was to be given. */
-export interface PickleCall {
-  readonly kind: 'call';
-  readonly callee: string;
-  readonly args: readonly PickleValue[];
-  state: PickleValue;
-}
-
-/** A reference to something outside of the pickle: PyTorch's storages. */
-export interface PicklePersistent {
-  readonly kind: 'persistent';
-  readonly id: PickleValue;
-}
+import { PickleBytes } from './pickleBytes.ts';
+import { isKind, type PickleGlobal, type PickleValue } from './pickleValue.ts';
 
 /** What a pickle may name and call; anything else ends the reading. */
 export interface PickleRules {
@@ -52,6 +12,9 @@ const mark = Symbol('mark');
 type StackItem = PickleValue | typeof mark;
 
 /**
+ * Reads a Python pickle as data. A pickle is a program for a stack machine whose instructions may call anything; here a
+ * call gives an inert record of what was to be called, and only names on a whitelist may occur at all. Nothing runs.
+ *
  * @throws UserError SP841 for a name or call that the rules do not allow, SP842 for a damaged or unsupported pickle.
  */
 export function readPickle(bytes: Uint8Array, rules: PickleRules, path: string): PickleValue {
@@ -59,24 +22,21 @@ export function readPickle(bytes: Uint8Array, rules: PickleRules, path: string):
 }
 
 class PickleReader {
-  private readonly view: DataView;
+  private readonly bytes: PickleBytes;
   private readonly stack: StackItem[] = [];
   private readonly memo = new Map<number, PickleValue>();
-  private at = 0;
-  private readonly bytes: Uint8Array;
   private readonly rules: PickleRules;
   private readonly path: string;
 
   constructor(bytes: Uint8Array, rules: PickleRules, path: string) {
-    this.bytes = bytes;
+    this.bytes = new PickleBytes(bytes, () => this.broken('it is cut off'));
     this.rules = rules;
     this.path = path;
-    this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   }
 
   run(): PickleValue {
     for (;;) {
-      const code = this.byte();
+      const code = this.bytes.byte();
       const name = (opcodes as Readonly<Record<number, Opcode>>)[code];
       if (name === 'STOP') return this.pop();
       const instruction = name && this.instructions[name];
@@ -89,36 +49,6 @@ class PickleReader {
 
   private broken(why: string): UserError {
     return new UserError('SP842', `"${this.path}" holds a pickle that cannot be read: ${why}`);
-  }
-
-  private take(size: number): Uint8Array {
-    if (!(size >= 0 && this.at + size <= this.bytes.length)) throw this.broken('it is cut off');
-    this.at += size;
-    return this.bytes.subarray(this.at - size, this.at);
-  }
-
-  private byte(): number {
-    return this.take(1)[0];
-  }
-
-  private uint16(): number {
-    return this.take(2) && this.view.getUint16(this.at - 2, true);
-  }
-
-  private int32(): number {
-    return this.take(4) && this.view.getInt32(this.at - 4, true);
-  }
-
-  private text(size: number): string {
-    return new TextDecoder().decode(this.take(size));
-  }
-
-  private line(): string {
-    const end = this.bytes.indexOf(10, this.at);
-    if (end < 0) throw this.broken('it is cut off');
-    const text = this.text(end - this.at);
-    this.at = end + 1;
-    return text;
   }
 
   private pop(): PickleValue {
@@ -182,16 +112,6 @@ class PickleReader {
     return value;
   }
 
-  private long(size: number): number {
-    const digits = this.take(size);
-    const value = digits.reduceRight((sum, byte) => sum * 256 + byte, 0);
-    return size > 0 && digits[size - 1] >= 128 ? value - 256 ** size : value;
-  }
-
-  private float(): number {
-    return this.take(8) && this.view.getFloat64(this.at - 8, false);
-  }
-
   private popTuple(size: number): PickleValue[] {
     return Array.from({ length: size }, () => this.pop()).reverse();
   }
@@ -203,22 +123,22 @@ class PickleReader {
   }
 
   private readonly instructions: Readonly<Record<Opcode, () => unknown>> = {
-    PROTO: () => this.byte(),
-    FRAME: () => this.take(8),
+    PROTO: () => this.bytes.byte(),
+    FRAME: () => this.bytes.take(8),
     STOP: () => undefined,
     MARK: () => this.stack.push(mark),
     POP: () => this.pop(),
     NONE: () => this.stack.push(null),
     NEWTRUE: () => this.stack.push(true),
     NEWFALSE: () => this.stack.push(false),
-    BININT: () => this.stack.push(this.int32()),
-    BININT1: () => this.stack.push(this.byte()),
-    BININT2: () => this.stack.push(this.uint16()),
-    LONG1: () => this.stack.push(this.long(this.byte())),
-    BINFLOAT: () => this.stack.push(this.float()),
-    BINUNICODE: () => this.stack.push(this.text(this.int32())),
-    SHORT_BINUNICODE: () => this.stack.push(this.text(this.byte())),
-    SHORT_BINBYTES: () => this.stack.push(this.take(this.byte())),
+    BININT: () => this.stack.push(this.bytes.int32()),
+    BININT1: () => this.stack.push(this.bytes.byte()),
+    BININT2: () => this.stack.push(this.bytes.uint16()),
+    LONG1: () => this.stack.push(this.bytes.long(this.bytes.byte())),
+    BINFLOAT: () => this.stack.push(this.bytes.float()),
+    BINUNICODE: () => this.stack.push(this.bytes.text(this.bytes.int32())),
+    SHORT_BINUNICODE: () => this.stack.push(this.bytes.text(this.bytes.byte())),
+    SHORT_BINBYTES: () => this.stack.push(this.bytes.take(this.bytes.byte())),
     EMPTY_LIST: () => this.stack.push([]),
     EMPTY_TUPLE: () => this.stack.push([]),
     EMPTY_SET: () => this.stack.push([]),
@@ -232,25 +152,18 @@ class PickleReader {
     TUPLE1: () => this.stack.push(this.popTuple(1)),
     TUPLE2: () => this.stack.push(this.popTuple(2)),
     TUPLE3: () => this.stack.push(this.popTuple(3)),
-    BINPUT: () => this.memo.set(this.byte(), this.top()),
-    LONG_BINPUT: () => this.memo.set(this.int32(), this.top()),
+    BINPUT: () => this.memo.set(this.bytes.byte(), this.top()),
+    LONG_BINPUT: () => this.memo.set(this.bytes.int32(), this.top()),
     MEMOIZE: () => this.memo.set(this.memo.size, this.top()),
-    BINGET: () => this.stack.push(this.remembered(this.byte())),
-    LONG_BINGET: () => this.stack.push(this.remembered(this.int32())),
-    GLOBAL: () => this.stack.push(this.global(this.line(), this.line())),
+    BINGET: () => this.stack.push(this.remembered(this.bytes.byte())),
+    LONG_BINGET: () => this.stack.push(this.remembered(this.bytes.int32())),
+    GLOBAL: () => this.stack.push(this.global(this.bytes.line(), this.bytes.line())),
     STACK_GLOBAL: () => this.stack.push(this.global(...(this.popTuple(2) as [PickleValue, PickleValue]))),
     REDUCE: () => this.stack.push(this.call(...(this.popTuple(2) as [PickleValue, PickleValue]))),
     NEWOBJ: () => this.stack.push(this.call(...(this.popTuple(2) as [PickleValue, PickleValue]))),
     BUILD: () => this.build(),
     BINPERSID: () => this.stack.push({ kind: 'persistent', id: this.pop() }),
   };
-}
-
-export function isKind<K extends 'dict' | 'call' | 'global' | 'persistent'>(
-  value: PickleValue | undefined,
-  kind: K,
-): value is Extract<PickleValue, { kind: K }> {
-  return typeof value === 'object' && value !== null && 'kind' in value && value.kind === kind;
 }
 
 /** Instructions by their byte (Python's pickletools); what is missing is refused. */

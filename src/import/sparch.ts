@@ -3,7 +3,7 @@ import { type Compiled, compileSource } from '../compile.ts';
 import { CompileError, UserError } from '../diagnostics/diagnostic.ts';
 import type { Parameter } from '../ir/graph.ts';
 import { initialParameters } from '../targets/draws.ts';
-import type { PickleValue } from './pickle.ts';
+import type { PickleValue } from './pickleValue.ts';
 import { readTorchModule, type TorchModule, type TorchTensor } from './torchModule.ts';
 
 /** A model of sparch as a spec of ours with its weights by parameter key. */

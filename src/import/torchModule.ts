@@ -1,5 +1,6 @@
 import { UserError } from '../diagnostics/diagnostic.ts';
-import { isKind, type PickleCall, type PickleRules, type PickleValue, readPickle } from './pickle.ts';
+import { type PickleRules, readPickle } from './pickle.ts';
+import { isKind, type PickleCall, type PickleValue } from './pickleValue.ts';
 import { readStoredZip } from './zip.ts';
 
 /** A module tree that torch.save wrote: plain attributes, and the tensors of all its parts by their dotted names. */

@@ -1,19 +1,10 @@
 import type { Reporter } from '../diagnostics/diagnostic.ts';
 import type { Span } from '../diagnostics/source.ts';
 import { suggestion } from '../diagnostics/suggest.ts';
-import type {
-  FiringRateRegularizer,
-  Graph,
-  GraphNode,
-  LayerActivity,
-  Norm,
-  Parameter,
-  ParameterRole,
-  TensorType,
-} from '../ir/graph.ts';
-import type { Initializer } from '../ir/initializer.ts';
+import type { FiringRateRegularizer, Graph, GraphNode, TensorType } from '../ir/graph.ts';
 import { weakest } from '../ir/primitives.ts';
 import type { Step, ValueSet } from '../ir/step.ts';
+import { GraphNodes } from './graphNodes.ts';
 import type { Library } from './library.ts';
 import { lowerNeuron } from './lowerNeuron.ts';
 import { lowerSurrogate } from './lowerSurrogate.ts';
@@ -32,54 +23,43 @@ export interface GraphContext {
   readonly regularizer: FiringRateRegularizer | null;
 }
 
-/** Running statistics follow the reference: new = 0.95 * old + 0.05 * batch. */
-const batchnormMomentum = 0.05;
-const normEps = 1e-5;
-
 /** Lowers a network to a Graph with its parameters; null after reporting SP4xx. */
 export function buildGraph(model: ModelConfig, context: GraphContext, reporter: Reporter): Graph | null {
   const sorted = sortLayers(model, reporter);
   if (!sorted) return null;
-  return new GraphLowering(context, reporter).run(sorted);
+  return new GraphLowering(sorted, context, reporter).run();
 }
 
 /** What the last node of a lowered layer is called, and its type; null where lowering it failed. */
 type LayerOutput = GraphNode | null;
 
 class GraphLowering {
-  private readonly nodes: GraphNode[] = [];
-  private readonly parameters: Parameter[] = [];
-  private readonly outputs = new Map<string, LayerOutput>();
-  private readonly activities: LayerActivity[] = [];
-  private ordinal = 0;
-  private prefix = 'snn';
+  private readonly layers: readonly LayerConfig[];
   private readonly context: GraphContext;
   private readonly reporter: Reporter;
+  private readonly steps: ReadonlyMap<string, Step | null>;
+  private readonly graph: GraphNodes;
+  private readonly outputs = new Map<string, LayerOutput>();
 
-  constructor(context: GraphContext, reporter: Reporter) {
+  constructor(layers: readonly LayerConfig[], context: GraphContext, reporter: Reporter) {
+    this.layers = layers;
     this.context = context;
     this.reporter = reporter;
+    this.steps = new Map(layers.map((layer) => [layer.name, this.stepOf(layer)]));
+    // The reference names parameters of spiking networks `snn.*`, of the others `ann.*`.
+    const spiking = [...this.steps.values()].some((step) => step?.outputSet === 'spike');
+    this.graph = new GraphNodes(spiking ? 'snn' : 'ann');
   }
 
-  run(layers: readonly LayerConfig[]): Graph | null {
+  run(): Graph | null {
     const { features, set } = this.context.input;
-    this.outputs.set(
-      'input',
-      this.push({ kind: 'source', id: 'input', type: { features, time: true, set, scale: 1 } }),
-    );
-    const steps = new Map(layers.map((layer) => [layer.name, this.stepOf(layer)]));
-    // The reference names parameters of spiking networks `snn.*`, of the others `ann.*`.
-    if (![...steps.values()].some((step) => step?.outputSet === 'spike')) this.prefix = 'ann';
-    for (const layer of layers) this.outputs.set(layer.name, this.lowerLayer(layer, steps.get(layer.name) ?? null));
-    const last = layers.at(-1) as LayerConfig;
+    const type = { features, time: true, set, scale: 1 };
+    this.outputs.set('input', this.graph.push({ kind: 'source', id: 'input', type }));
+    for (const layer of this.layers) this.outputs.set(layer.name, this.lowerLayer(layer));
+    const last = this.layers.at(-1) as LayerConfig;
     const output = this.outputs.get(last.name);
     if (!output || this.reporter.failed) return null;
-    return this.finish(output, last, layers);
-  }
-
-  private push<N extends GraphNode>(node: N): N {
-    this.nodes.push(node);
-    return node;
+    return this.finish(output, last);
   }
 
   // Layers
@@ -107,13 +87,14 @@ class GraphLowering {
     );
   }
 
-  private lowerLayer(layer: LayerConfig, step: Step | null): LayerOutput {
+  private lowerLayer(layer: LayerConfig): LayerOutput {
     const inputs = layer.from.map((name) => this.outputs.get(name) ?? null);
     if (inputs.includes(null)) return null;
     const sources = inputs as GraphNode[];
     if (layer.type === 'merge' || this.context.library.pools.has(layer.type)) this.rejectTraining(layer);
     if (layer.type === 'merge') return this.merge(layer, sources);
     if (layer.type === 'dense') return this.dense(layer, sources[0]);
+    const step = this.steps.get(layer.name);
     if (!step) return null;
     return this.context.library.pools.has(layer.type)
       ? this.pool(layer, step, sources[0])
@@ -143,7 +124,7 @@ class GraphLowering {
     const merged = weakest(sets);
     const summed = merged === 'spike' ? 'count' : merged;
     const set = exact ? (layer.operation === 'add' ? summed : merged) : 'real';
-    return this.push({
+    return this.graph.push({
       kind: 'merge',
       id: layer.name,
       operation: layer.operation ?? 'add',
@@ -159,149 +140,27 @@ class GraphLowering {
     if (layer.bidirectional)
       return this.fail('SP453', 'a dense layer has no direction in time; remove "bidirectional"', layer);
     this.rejectConsts(layer, 'a dense layer');
-    const index = this.ordinal++;
-    const projected = this.projection(layer, index, '', input, layer.size, layer.name);
-    return this.dropout(layer, projected);
+    return this.graph.dense(layer, input, layer.size);
   }
 
   private pool(layer: LayerConfig, step: Step, input: GraphNode): LayerOutput {
     if (!input.type.time) return this.notASequence(layer, input);
     if (layer.size !== null) return this.fail('SP453', `the pool "${layer.type}" has no size; remove it`, layer);
-    return this.push({
-      kind: 'readout',
-      id: layer.name,
-      layer: layer.name,
-      input: input.id,
-      step,
-      type: { features: input.type.features, time: false, set: 'real', scale: 1 },
-      origin: layer.spanOf(),
-    });
+    return this.graph.pool(layer, step, input);
   }
 
   private population(layer: LayerConfig, step: Step, input: GraphNode): LayerOutput {
     if (!input.type.time) return this.notASequence(layer, input);
-    const { size } = layer;
-    if (size === null)
+    if (layer.size === null)
       return this.fail('SP451', `the layer "${layer.name}" needs a size, as in ${layer.type}(128)`, layer);
-    const index = this.ordinal++;
-    const inputs = step.inputs.map(({ name }) => {
-      const suffix = inputSuffix(name);
-      return this.projection(layer, index, suffix, input, size, `${layer.name}.${name}`).id;
-    });
-    const parameters: Record<string, string> = {};
-    for (const p of step.parameters) {
-      const matrix = p.variable.type.extent === 'matrix';
-      const shape = matrix ? [size, size] : p.variable.type.extent === 'features' ? [size] : [];
-      const key = `${this.prefix}.${index}.${p.name}${matrix ? '.weight' : ''}`;
-      parameters[p.name] = this.parameter(
-        key,
-        layer,
-        matrix ? 'recurrent' : 'neuron',
-        shape,
-        p.initializer,
-        p.trainable,
-      );
-    }
-    const initialStates: Record<string, string> = {};
-    for (const state of step.states) {
-      const key = `${this.prefix}.${index}.initial.${state.name}`;
-      const shape = [layer.bidirectional ? 2 : 1, size];
-      initialStates[state.name] = this.parameter(key, layer, 'initialState', shape, state.initializer, false);
-    }
-    const population = this.push({
-      kind: 'population',
-      id: layer.name,
-      layer: layer.name,
-      inputs,
-      step,
-      size,
-      bidirectional: layer.bidirectional,
-      parameters,
-      initialStates,
-      type: { features: layer.bidirectional ? 2 * size : size, time: true, set: step.outputSet, scale: 1 },
-      origin: layer.spanOf(),
-    });
-    const output = this.dropout(layer, population);
-    const spiking = step.outputSet === 'spike';
-    this.activities.push({ layer: layer.name, output: output.id, features: output.type.features, spiking });
-    return output;
-  }
-
-  private projection(
-    layer: LayerConfig,
-    index: number,
-    suffix: string,
-    input: GraphNode,
-    size: number,
-    id: string,
-  ): GraphNode {
-    const bound = 1 / Math.sqrt(input.type.features);
-    const initializer: Initializer = { kind: 'uniform', low: -bound, high: bound };
-    const key = `${this.prefix}.${index}.W${suffix}`;
-    const weight = this.parameter(`${key}.weight`, layer, 'weight', [size, input.type.features], initializer);
-    const bias = layer.bias ? this.parameter(`${key}.bias`, layer, 'bias', [size], initializer) : null;
-    return this.push({
-      kind: 'projection',
-      id,
-      input: input.id,
-      weight,
-      bias,
-      norm: this.norm(layer, `${this.prefix}.${index}.norm${suffix}`, size),
-      type: { features: size, time: input.type.time, set: 'real', scale: 1 },
-      origin: layer.spanOf(),
-    });
-  }
-
-  private norm(layer: LayerConfig, key: string, size: number): Norm {
-    if (layer.norm === 'none') return { kind: 'none' };
-    const constant = (value: number): Initializer => ({ kind: 'constant', value });
-    const weight = this.parameter(`${key}.weight`, layer, 'norm', [size], constant(1));
-    const bias = this.parameter(`${key}.bias`, layer, 'norm', [size], constant(0));
-    if (layer.norm === 'layernorm') return { kind: 'layernorm', weight, bias, eps: normEps };
-    return {
-      kind: 'batchnorm',
-      weight,
-      bias,
-      runningMean: this.parameter(`${key}.running_mean`, layer, 'running', [size], constant(0), false),
-      runningVar: this.parameter(`${key}.running_var`, layer, 'running', [size], constant(1), false),
-      momentum: batchnormMomentum,
-      eps: normEps,
-      rowFactor: layer.bidirectional ? 2 : 1,
-    };
-  }
-
-  private dropout(layer: LayerConfig, input: GraphNode): GraphNode {
-    if (layer.dropout === 0) return input;
-    return this.push({
-      kind: 'dropout',
-      id: `${layer.name}.dropout`,
-      layer: layer.name,
-      input: input.id,
-      p: layer.dropout,
-      type: { ...input.type, scale: input.type.scale / (1 - layer.dropout) },
-      origin: layer.spanOf('dropout'),
-    });
-  }
-
-  private parameter(
-    key: string,
-    layer: LayerConfig,
-    role: ParameterRole,
-    shape: readonly number[],
-    initializer: Initializer,
-    trainable = true,
-  ): string {
-    const scale = layer.lrScale === 1 ? {} : { learningRateScale: layer.lrScale };
-    const trained = trainable && !layer.freeze;
-    this.parameters.push({ key, layer: layer.name, role, shape, initializer, trainable: trained, ...scale });
-    return key;
+    return this.graph.population(layer, step, input, layer.size);
   }
 
   // Output and loss
 
-  private finish(output: GraphNode, last: LayerConfig, layers: readonly LayerConfig[]): Graph | null {
+  private finish(output: GraphNode, last: LayerConfig): Graph | null {
     const { classes, name, regularizer } = this.context;
-    const sized = this.sizedLayer(last, layers);
+    const sized = this.sizedLayer(last);
     if (sized.bidirectional && !output.type.time) {
       const message = 'the output layer cannot be bidirectional, as its two directions would share the classes';
       return this.fail('SP454', `${message}; remove "bidirectional"`, sized, 'bidirectional');
@@ -320,20 +179,20 @@ class GraphLowering {
     const perStep = output.type.time && this.context.lossPool === 'steps';
     return {
       name,
-      nodes: this.nodes,
-      parameters: this.parameters,
+      nodes: this.graph.nodes,
+      parameters: this.graph.parameters,
       output: output.id,
       prediction: prediction.id,
       loss: { kind: 'cross_entropy', scores: perStep ? output.id : prediction.id, regularizer },
-      layers: this.activities,
+      layers: this.graph.activities,
       classes,
     };
   }
 
   /** The layer that decides how many features a pool after it gives. */
-  private sizedLayer(layer: LayerConfig, layers: readonly LayerConfig[]): LayerConfig {
-    const before = layers.find((l) => l.name === layer.from[0]);
-    return layer.size === null && layer.type !== 'merge' && before ? this.sizedLayer(before, layers) : layer;
+  private sizedLayer(layer: LayerConfig): LayerConfig {
+    const before = this.layers.find((l) => l.name === layer.from[0]);
+    return layer.size === null && layer.type !== 'merge' && before ? this.sizedLayer(before) : layer;
   }
 
   /** Class scores of a model that gives a sequence: pooled as the loss asks, otherwise the mean over time. */
@@ -384,11 +243,6 @@ class GraphLowering {
     this.reporter.error(code, message, (field && layer.spanOf(field)) || layer.spanOf());
     return null;
   }
-}
-
-/** `I` -> "", `Iz` -> "z": gates are told apart as in the reference (`W`, `Wz`, `norm`, `normz`). */
-function inputSuffix(input: string): string {
-  return input.startsWith('I') ? input.slice(1) : `_${input}`;
 }
 
 function shapeOf(type: TensorType): string {

@@ -47,3 +47,6 @@ export function layerConfig(given: Pick<LayerConfig, 'name' | 'type' | 'from'> &
     ...given,
   };
 }
+
+/** Options every layer has besides its neuron's constants. */
+export const layerOptions = ['size', 'norm', 'dropout', 'bias', 'bidirectional', 'surrogate', 'from', 'name'];

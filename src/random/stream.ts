@@ -67,9 +67,12 @@ export function streamKeys(before: Path, samples: Int32Array, after: Path): Uint
   const common = before.map(wordsOf).reduce(fold, start(before.length + 1 + after.length));
   const last = after.map(wordsOf);
   const keys = new Uint32Array(2 * samples.length);
-  samples.forEach((sample, i) => {
-    keys.set(last.reduce(fold, fold(common, wordsOf(sample))), 2 * i);
-  });
+  for (let i = 0; i < samples.length; i++) {
+    let key = fold(common, wordsOf(samples[i]));
+    for (const words of last) key = fold(key, words);
+    keys[2 * i] = key[0];
+    keys[2 * i + 1] = key[1];
+  }
   return keys;
 }
 

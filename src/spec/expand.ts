@@ -1,6 +1,6 @@
 import type { Definition } from '../definitions/params.ts';
 import type { Reporter } from '../diagnostics/diagnostic.ts';
-import { layerOptions } from '../passes/lowerNeuron.ts';
+import { layerOptions } from '../passes/model.ts';
 import type { Call, Chain, Network, Stage, Value } from '../syntax/ast.ts';
 import { parseNetwork, parsePipeline } from '../syntax/parse.ts';
 import { alignScalar, type LocatedText } from '../syntax/text.ts';

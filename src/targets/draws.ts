@@ -1,8 +1,8 @@
 import type { Batch } from '../data/batch.ts';
 import type { DropoutNode, Graph, Parameter, PopulationNode } from '../ir/graph.ts';
 import type { Initializer } from '../ir/initializer.ts';
-import { orthogonal } from '../random/orthogonal.ts';
 import { Stream } from '../random/stream.ts';
+import { orthogonal } from './orthogonal.ts';
 
 /**
  * The random draws that every target shares. They are keyed by (seed, purpose, epoch, sample, layer), so they do not

@@ -1,11 +1,8 @@
 import { availableParallelism } from 'node:os';
 import { UserError } from '../diagnostics/diagnostic.ts';
 import { suggestion } from '../diagnostics/suggest.ts';
-import { referenceTarget } from './reference/target.ts';
 import type { Target } from './target.ts';
 import { type Backend, loadCpu, loadTensorFlow, loadWasm, NotInstalled } from './tfjs/backends.ts';
-import { tfjsTarget } from './tfjs/target.ts';
-import { wasmTarget } from './wasm/target.ts';
 
 /** What `--target` takes. */
 export const targetNames = ['auto', 'wasm', 'tfjs', 'tfjs/tensorflow', 'tfjs/wasm', 'tfjs/cpu', 'reference'] as const;
@@ -49,11 +46,12 @@ const candidates: Record<string, readonly (keyof Loaders)[]> = {
 };
 
 /**
- * The target a user asked for. Throws UserError SP601 for an unknown name and SP604 where what was asked for is not
- * installed or does not work.
+ * The target a user asked for; the code of the others is not loaded. Throws UserError SP601 for an unknown name and
+ * SP604 where what was asked for is not installed or does not work.
  */
 export async function selectTarget(request: string, loaders: Loaders = defaultLoaders): Promise<Selection> {
   if (request === 'reference') {
+    const { referenceTarget } = await import('./reference/target.ts');
     return { target: referenceTarget(), reason: 'reference: the slow float64 interpreter, as asked for' };
   }
   if (request === 'wasm') return ownKernels([]);
@@ -81,10 +79,11 @@ async function gpuOrOwnKernels(loaders: Loaders): Promise<Selection> {
   return ownKernels(refusals);
 }
 
-function ownKernels(refusals: readonly string[]): Selection {
+async function ownKernels(refusals: readonly string[]): Promise<Selection> {
   // A batch is cut into some eight shards: more threads would find nothing to do.
   const threads = Math.min(8, availableParallelism());
   const why = refusals.length > 0 ? `: ${sentence(refusals)}` : '';
+  const { wasmTarget } = await import('./wasm/target.ts');
   const count = `${threads} ${threads === 1 ? 'thread' : 'threads'}`;
   return { target: wasmTarget({ threads }), reason: `wasm on ${count}${why}` };
 }
@@ -100,7 +99,12 @@ async function load(candidate: keyof Loaders, loaders: Loaders, refusals: string
   }
 }
 
-function selection(candidate: keyof Loaders, { tf, name, description, onGpu }: Backend, refusals: string[]): Selection {
+async function selection(
+  candidate: keyof Loaders,
+  { tf, name, description, onGpu }: Backend,
+  refusals: readonly string[],
+): Promise<Selection> {
+  const { tfjsTarget } = await import('./tfjs/target.ts');
   const target = tfjsTarget(tf, name, description);
   const notes = [...refusals];
   if (candidate === 'tensorflowGpu' && !onGpu) notes.push(foundNoGpu);

@@ -3,7 +3,7 @@ import type { Batch } from '../data/batch.ts';
 import type { SplitName } from '../data/definition.ts';
 import type { DataFacts } from '../data/pipeline.ts';
 import { UserError } from '../diagnostics/diagnostic.ts';
-import type { CompiledModel } from '../targets/target.ts';
+import type { CompiledModel, Tensors } from '../targets/target.ts';
 import type { TrainConfig } from './config.ts';
 import { addBatch, type BatchResult, noMetrics, type SplitMetrics, summarize } from './metrics.ts';
 import type { Schedule } from './schedule.ts';
@@ -26,12 +26,18 @@ export interface BatchSource {
   ): AsyncIterable<Batch>;
 }
 
-/** Where the loop leaves what it has learnt: a run folder. */
+/** Where the loop leaves what it has learnt: a run folder. Saves are made in the order in which they are asked for. */
 export interface TrainingStore {
-  saveLast(state: TrainingState): Promise<void>;
-  /** Keeps the weights that are to be tested, in place of earlier ones. */
-  saveSelected(state: TrainingState): Promise<void>;
-  appendMetrics(metrics: EpochMetrics): Promise<void>;
+  /** Copies what the model has learnt, so that it can be saved while training goes on. */
+  snapshot(): Promise<Snapshot>;
+  saveLast(snapshot: Snapshot, state: TrainingState): Promise<void>;
+  /** Saves the end of an epoch; where `selected`, its weights are to be tested, in place of earlier ones. */
+  saveEpoch(snapshot: Snapshot, state: TrainingState, metrics: EpochMetrics, selected: boolean): Promise<void>;
+}
+
+export interface Snapshot {
+  readonly weights: Tensors;
+  readonly optimizer: Tensors;
 }
 
 export interface EpochMetrics {
@@ -78,38 +84,62 @@ export class Interrupted extends Error {
   override readonly name = 'Interrupted';
 }
 
+/** Asks for the batches that training from `state` begins with; null where it is over. */
+export function firstBatches(
+  data: BatchSource,
+  config: TrainConfig,
+  state: TrainingState,
+): AsyncIterable<Batch> | null {
+  return goesOn(state, config) ? requested(batchesOf(data, state)) : null;
+}
+
+function goesOn(state: TrainingState, config: TrainConfig): boolean {
+  return state.epoch <= config.epochs && !stopsEarly(state, config);
+}
+
 /**
- * Trains from `state` until the last epoch or early stopping and returns the final state. The model must hold the
- * weights and optimiser state that belong to `state`.
+ * Trains from a state until the last epoch or early stopping and returns the final state. The model must hold the
+ * weights and optimiser state that belong to `initial`, `batches` are the first ones from there on.
  * Throws UserError SP801 when the loss or a weight is no longer finite, Interrupted when the signal is aborted.
  */
-export async function train(training: Training, initial: TrainingState): Promise<TrainingState> {
+export async function train(
+  training: Training,
+  initial: TrainingState,
+  batches: AsyncIterable<Batch> | null,
+): Promise<TrainingState> {
   const { config, data, store, observer } = training;
-  const goesOn = (state: TrainingState) => state.epoch <= config.epochs && !stopsEarly(state, config);
   let state = initial;
-  const request = () => (goesOn(state) ? requested(batchesOf(data, state)) : null);
-  let trainingBatches = request();
-  while (trainingBatches) {
-    const validationBatches = requested(data.batches('validation'));
-    state = await trainEpoch(training, state, trainingBatches);
-    // Evaluation changes no weights: they are saved meanwhile.
-    const saved = store.saveLast(state);
-    const evaluated = evaluateSplit(training, 'validation', state.epoch, validationBatches);
-    const [, validation] = await both(saved, evaluated);
-    const metrics = epochMetrics(state, validation);
-    state = stateAfterEpoch(state, metrics, training.schedule);
-    trainingBatches = request();
-    const selected = metrics.best || config.select === 'last';
-    // The last checkpoint says that the epoch is over: then the rest must be there.
-    await both(store.appendMetrics(metrics), selected ? store.saveSelected(state) : Promise.resolve());
-    await store.saveLast(state);
-    observer.epochDone(metrics);
+  let trainingBatches = batches;
+  /** The end of the epoch before is saved while the next one begins. */
+  let saving = Promise.resolve();
+  try {
+    while (trainingBatches) {
+      const validationBatches = requested(data.batches('validation'));
+      state = await trainEpoch(training, state, trainingBatches, saving);
+      // Evaluation changes no weights: they are saved meanwhile.
+      const snapshot = await store.snapshot();
+      const saved = store.saveLast(snapshot, state);
+      // Those of the next epoch, should there be one, are made meanwhile, too.
+      const { epoch } = state;
+      const next = epoch < config.epochs ? requested(batchesOf(data, { epoch: epoch + 1, batch: 0 })) : null;
+      const evaluated = evaluateSplit(training, 'validation', state.epoch, validationBatches);
+      const [, validation] = await both(saved, evaluated);
+      const metrics = epochMetrics(state, validation);
+      state = stateAfterEpoch(state, metrics, training.schedule);
+      trainingBatches = goesOn(state, config) ? next : null;
+      saving = store.saveEpoch(snapshot, state, metrics, metrics.best || config.select === 'last');
+      // What it throws is thrown where it is awaited.
+      saving.catch(() => {});
+      observer.epochDone(metrics);
+    }
+  } finally {
+    await saving;
   }
   return state;
 }
 
 /** What is left of a state's epoch. */
-function batchesOf(data: BatchSource, { epoch, batch }: TrainingState): AsyncIterable<Batch> {
+function batchesOf(data: BatchSource, { epoch, batch }: Pick<TrainingState, 'epoch' | 'batch'>): AsyncIterable<Batch> {
   return data.batches('train', { epoch, shuffle: true, augment: true, from: batch });
 }
 
@@ -135,6 +165,7 @@ async function trainEpoch(
   training: Training,
   initial: TrainingState,
   trainingBatches: AsyncIterable<Batch>,
+  saving: Promise<void>,
 ): Promise<TrainingState> {
   const { model, layers, data, config, store, observer, signal } = training;
   const { epoch, schedule } = initial;
@@ -156,9 +187,11 @@ async function trainEpoch(
 
     // A step may block for its whole length: only here can a signal arrive.
     await setImmediate();
+    // Throws what has gone wrong there so far, without waiting for its end.
+    await Promise.race([saving, null]);
     sinceSave += seconds;
     if (signal.aborted || sinceSave >= config.checkpointEvery) {
-      await store.saveLast(state);
+      await store.saveLast(await store.snapshot(), state);
       sinceSave = 0;
     }
     if (signal.aborted) throw new Interrupted();

@@ -5,7 +5,15 @@ import type { CompiledModel, CompileOptions, Target, Tensors } from '../targets/
 import { type Checkpoint, readCheckpoint, writeCheckpoint } from './checkpoint.ts';
 import type { TrainConfig } from './config.ts';
 import { definitionNamed, optimizers, schedules } from './definitions.ts';
-import { type BatchSource, evaluateSplit, type TrainingObserver, type TrainingStore, train } from './loop.ts';
+import {
+  type BatchSource,
+  evaluateSplit,
+  firstBatches,
+  type Snapshot,
+  type TrainingObserver,
+  type TrainingStore,
+  train,
+} from './loop.ts';
 import type { RunFolder, RunResult } from './runFolder.ts';
 import { initialState, type TrainingState } from './state.ts';
 import { versions } from './versions.ts';
@@ -21,18 +29,18 @@ export interface RunSpec {
 export interface Run {
   readonly spec: RunSpec;
   readonly folder: RunFolder;
-  readonly target: Target;
+  /** With `compileOptions`, on the target of that name; the first batch is made while it is still being compiled. */
+  readonly model: Promise<CompiledModel>;
+  readonly target: string;
   readonly data: BatchSource;
   /** Where to go on from; null starts anew. */
   readonly checkpoint: Checkpoint | null;
   /** Weights to start anew from, of some parameters; what is absent is drawn. */
   readonly pretrained: Tensors | null;
   readonly observer: TrainingObserver;
-  /** Told, in a sentence, what the target does otherwise than asked for. */
-  readonly onNotice?: (sentence: string) => void;
   readonly signal: AbortSignal;
   /** Turns the best weights into the bytes of `model.onnx`. */
-  exportModel(weights: Checkpoint['weights']): Uint8Array;
+  exportModel(weights: Checkpoint['weights']): Promise<Uint8Array>;
 }
 
 /** The checkpoint that a resumed run goes on from, or null where it was stopped before its first one. */
@@ -40,39 +48,54 @@ export async function checkpointToResume(folder: RunFolder, graph: Graph): Promi
   return existsSync(folder.last) ? readCheckpoint(folder.last, graph) : null;
 }
 
+/** Throws UserError SP824 where the checkpoint is another target's, SP825 where nothing is to be trained. */
+export function requireTrainable({ graph }: RunSpec, target: Target, checkpoint: Checkpoint | null): void {
+  if (checkpoint && checkpoint.info.target !== target.name) {
+    throw new UserError(
+      'SP824',
+      `the run was trained on "${checkpoint.info.target}" and cannot go on exactly on "${target.name}"; leave out --target`,
+      { exitCode: 2 },
+    );
+  }
+  if (graph.parameters.some((p) => p.trainable)) return;
+  throw new UserError('SP825', 'every layer is frozen, so there is nothing to train; unfreeze one', { exitCode: 2 });
+}
+
 /**
- * Trains, tests the selected weights and leaves everything in the run's folder. Where other processes might train there,
- * the caller locks it before reading the checkpoint (`folder.lock()`).
- * Throws what `train` throws, and UserError SP824 where the checkpoint is another target's.
+ * Trains, tests the selected weights and leaves everything in the run's folder, or nothing where it never began. Where other processes might train there,
+ * the caller locks it before reading the checkpoint (`folder.lock()`). Throws what `train` throws.
  */
 export async function trainRun(run: Run): Promise<RunResult> {
-  const { spec, folder, target, data, checkpoint, pretrained, observer, signal } = run;
-  const config = spec.experiment.train;
-  requireSameTarget(checkpoint, target);
-  requireTrainable(spec.graph);
-  const schedule = definitionNamed(schedules, config.schedule.type).create(config.schedule.params);
-  const options = { ...compileOptions(spec.experiment), onNotice: run.onNotice };
-  const model = await target.compile(spec.graph, options);
   try {
-    await folder.prepare(spec.resolvedYaml);
-    if (checkpoint) restore(model, checkpoint);
-    else if (pretrained) model.load(pretrained);
-    const start = checkpoint?.info.state ?? initialState(config.optimizer.params.lr as number);
-    await folder.truncateMetrics(start.epoch - 1);
-
-    const evaluation = { model, layers: spikingLayers(spec.graph), data, observer, signal };
-    const end = await train({ ...evaluation, config, schedule, store: storeIn(run, model) }, start);
-
-    const { weights } = await readCheckpoint(folder.best, spec.graph);
-    model.load(weights);
-    const test = await evaluateSplit(evaluation, 'test');
-    const result = resultOf(run, model, end, test);
-    await folder.writeResult(result);
-    await folder.writeModel(run.exportModel(weights));
-    return result;
-  } finally {
-    model.dispose();
+    return await trainAndTest(run);
+  } catch (error) {
+    await run.folder.removeUnlessBegun();
+    throw error;
   }
+}
+
+async function trainAndTest(run: Run): Promise<RunResult> {
+  const { spec, folder, data, checkpoint, pretrained, observer, signal } = run;
+  const config = spec.experiment.train;
+  const schedule = definitionNamed(schedules, config.schedule.type).create(config.schedule.params);
+  const start = checkpoint?.info.state ?? initialState(config.optimizer.params.lr as number);
+  const batches = firstBatches(data, config, start);
+  const model = await run.model;
+  await folder.prepare(spec.resolvedYaml);
+  await folder.truncateMetrics(start.epoch - 1);
+  if (checkpoint) restore(model, checkpoint);
+  else if (pretrained) model.load(pretrained);
+
+  const evaluation = { model, layers: spikingLayers(spec.graph), data, observer, signal };
+  const end = await train({ ...evaluation, config, schedule, store: storeIn(run, model) }, start, batches);
+
+  const { weights } = await readCheckpoint(folder.best, spec.graph);
+  model.load(weights);
+  const test = await evaluateSplit(evaluation, 'test');
+  const result = resultOf(run, model, end, test);
+  await folder.writeResult(result);
+  await folder.writeModel(await run.exportModel(weights));
+  return result;
 }
 
 /**
@@ -97,20 +120,6 @@ export function compileOptions({ seed, train }: Omit<RunSpec['experiment'], 'nam
   return { seed, optimizer, clipNorm: train.clipNorm };
 }
 
-function requireSameTarget(checkpoint: Checkpoint | null, target: Target): void {
-  if (!checkpoint || checkpoint.info.target === target.name) return;
-  throw new UserError(
-    'SP824',
-    `the run was trained on "${checkpoint.info.target}" and cannot go on exactly on "${target.name}"; leave out --target`,
-    { exitCode: 2 },
-  );
-}
-
-function requireTrainable(graph: Graph): void {
-  if (graph.parameters.some((p) => p.trainable)) return;
-  throw new UserError('SP825', 'every layer is frozen, so there is nothing to train; unfreeze one', { exitCode: 2 });
-}
-
 function restore(model: CompiledModel, { weights, optimizer }: Checkpoint): void {
   model.load(weights);
   model.loadOptimizerState(optimizer);
@@ -118,24 +127,33 @@ function restore(model: CompiledModel, { weights, optimizer }: Checkpoint): void
 
 function storeIn({ spec, folder, target, data: { facts } }: Run, model: CompiledModel): TrainingStore {
   const info = (state: TrainingState) => ({
-    target: target.name,
+    target,
     specSha256: spec.specSha256,
     state,
     ...(facts && { data: facts }),
   });
+  const writeLast = (snapshot: Snapshot, state: TrainingState) =>
+    writeCheckpoint(folder.last, spec.graph, { ...snapshot, info: info(state) });
+  const writeSelected = ({ weights }: Snapshot, state: TrainingState) =>
+    // Without wall times, equal runs leave equal files.
+    writeCheckpoint(folder.best, spec.graph, { weights, optimizer: new Map(), info: info({ ...state, seconds: 0 }) });
+
+  let before = Promise.resolve();
+  /** Where one save fails, those after it fail as it did. */
+  const inTurn = (save: () => Promise<void>) => {
+    before = before.then(save);
+    return before;
+  };
   return {
-    async saveLast(state) {
-      const weights = await model.parameters();
-      const optimizer = await model.optimizerState();
-      await writeCheckpoint(folder.last, spec.graph, { weights, optimizer, info: info(state) });
-    },
-    async saveSelected(state) {
-      const weights = await model.parameters();
-      // Without wall times, equal runs leave equal files.
-      const timeless = info({ ...state, seconds: 0 });
-      await writeCheckpoint(folder.best, spec.graph, { weights, optimizer: new Map(), info: timeless });
-    },
-    appendMetrics: (metrics) => folder.appendMetrics(metrics),
+    snapshot: async () => ({ weights: await model.parameters(), optimizer: await model.optimizerState() }),
+    saveLast: (snapshot, state) => inTurn(() => writeLast(snapshot, state)),
+    saveEpoch: (snapshot, state, metrics, selected) =>
+      inTurn(async () => {
+        await folder.appendMetrics(metrics);
+        if (selected) await writeSelected(snapshot, state);
+        // The last checkpoint says that the epoch is over: then the rest must be there.
+        await writeLast(snapshot, state);
+      }),
   };
 }
 
@@ -156,7 +174,7 @@ function resultOf(
     epochs: epoch - 1,
     parameters: trainableParameters(spec.graph),
     seconds,
-    target: target.name,
+    target,
     backend: model.backend,
     ...(model.execution && {
       micro_batches: model.execution.microBatches,

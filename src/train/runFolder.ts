@@ -1,4 +1,5 @@
-import { mkdir, open, readdir, readFile } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { mkdir, open, readdir, readFile, rm, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { UserError } from '../diagnostics/diagnostic.ts';
 import { writeError, writeFileAtomically } from './atomicFile.ts';
@@ -69,6 +70,13 @@ export class RunFolder {
     await makeFolder(this.path);
     await writeFileAtomically(this.spec, resolvedYaml);
     await makeFolder(join(this.path, 'checkpoints'));
+  }
+
+  /** Removes what was made before training, where no checkpoint was saved since. */
+  async removeUnlessBegun(): Promise<void> {
+    if (existsSync(this.last)) return;
+    for (const path of [this.spec, this.metrics]) await rm(path, { force: true });
+    await rmdir(join(this.path, 'checkpoints')).catch(() => {});
   }
 
   async appendMetrics(metrics: EpochMetrics): Promise<void> {

@@ -1,6 +1,6 @@
 import { mkdir, readFile, rm, rmdir, stat, utimes, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { isRunning } from '../data/isRunning.ts';
 import { UserError } from '../diagnostics/diagnostic.ts';
@@ -30,22 +30,34 @@ interface Holder {
 export async function lockRun(folder: string): Promise<() => Promise<void>> {
   const path = join(folder, lockName);
   const own = JSON.stringify({ pid: process.pid, host: hostname(), started: new Date().toISOString() });
-  await take(folder, path, own);
+  const made = await take(folder, path, own);
   const heart = setInterval(() => void utimes(path, new Date(), new Date()).catch(() => {}), beat);
   heart.unref();
   return async () => {
     clearInterval(heart);
     await rm(path, { force: true });
-    // Where nothing was written yet, nothing is left behind.
-    await rmdir(folder).catch(() => {});
+    await removeEmpty(resolve(folder), made);
   };
 }
 
-async function take(folder: string, path: string, own: string): Promise<void> {
+/** Where nothing was written, nothing is left behind: removes a folder, and those above it from `top` on. */
+async function removeEmpty(folder: string, top: string | undefined): Promise<void> {
   try {
-    await mkdir(folder, { recursive: true });
-    await writeFile(path, own, { flag: 'wx' });
+    await rmdir(folder);
+  } catch {
+    // Something is in it.
     return;
+  }
+  if (top !== undefined && folder !== resolve(top)) await removeEmpty(dirname(folder), top);
+}
+
+/** Gives the first folder that was made on the way. */
+async function take(folder: string, path: string, own: string): Promise<string | undefined> {
+  let made: string | undefined;
+  try {
+    made = await mkdir(folder, { recursive: true });
+    await writeFile(path, own, { flag: 'wx' });
+    return made;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw writeError(path, error);
   }
@@ -55,6 +67,7 @@ async function take(folder: string, path: string, own: string): Promise<void> {
   await setTimeout(settling);
   const winner = await readFile(path, 'utf8');
   if (winner !== own) throw taken(folder, path, parse(winner));
+  return made;
 }
 
 /** Who holds a lock; null where it is abandoned. */

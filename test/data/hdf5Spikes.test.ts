@@ -4,9 +4,9 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { shd } from '../../src/data/datasets/shd.ts';
 import { ssc } from '../../src/data/datasets/ssc.ts';
 import type { OpenDataset, SpikeSample } from '../../src/data/definition.ts';
+import { openSpikeFiles } from '../../src/data/hdf5Spikes.ts';
 import { UserError } from '../../src/diagnostics/diagnostic.ts';
 
 const fixtures = fileURLToPath(new URL('../fixtures/data/', import.meta.url));
@@ -34,7 +34,14 @@ async function open(train: string): Promise<OpenDataset> {
 }
 
 async function openFolder(path = folder): Promise<OpenDataset> {
-  const dataset = await shd.open({ folder: path }, () => {});
+  const dataset = await openSpikeFiles({
+    dataset: 'shd',
+    folder: path,
+    files: { train: 'shd_train.h5', test: 'shd_test.h5' },
+    units: 700,
+    classes: 20,
+    origin: 'https://zenkelab.org/datasets/',
+  });
   opened.push(dataset);
   return dataset;
 }
@@ -76,6 +83,14 @@ describe('whole files', () => {
     const dataset = await open('valid.h5');
     const samples = (await dataset.splits.train!.read([7, 0, 5, 7])) as SpikeSample[];
     expect(samples.map((s) => Array.from(s.units))).toEqual([7, 0, 5, 7].map((i) => valid.units[i]));
+  });
+
+  test('samples that follow one another, too', async () => {
+    const dataset = await open('valid.h5');
+    const indices = [3, 4, 5, 6, 2, 3];
+    const samples = (await dataset.splits.train!.read(indices)) as SpikeSample[];
+    expect(samples.map((s) => Array.from(s.times))).toEqual(indices.map((i) => valid.times[i]));
+    expect(samples.map((s) => Array.from(s.units))).toEqual(indices.map((i) => valid.units[i]));
   });
 
   test('speakers may be unknown', async () => {

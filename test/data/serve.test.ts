@@ -41,10 +41,10 @@ test('no more batches are made than there is credit for', async () => {
   const served = serve(loader, { request, credit: 3, port: port2 });
   await setTimeout(50);
   expect([state.made, replies.length]).toEqual([3, 3]);
-  port1.postMessage(null);
+  port1.postMessage(2);
   await setTimeout(50);
-  expect([state.made, replies.length]).toEqual([4, 4]);
-  for (let i = 0; i < 7; i++) port1.postMessage(null);
+  expect([state.made, replies.length]).toEqual([5, 5]);
+  for (let i = 0; i < 6; i++) port1.postMessage(1);
   await served;
   await setTimeout(20);
   expect(replies.map((reply) => (reply.kind === 'batch' ? reply.loaded.batch.samples[0] : reply.kind))).toEqual([

@@ -12,6 +12,13 @@ describe('the published schema', () => {
     expect(published).toEqual(JSON.parse(JSON.stringify(experimentSchema(true))));
   });
 
+  it('and the one that specs are checked with are valid schemas', () => {
+    for (const schema of [published, experimentSchema(false)]) {
+      const ajv = new Ajv({ strict: false });
+      expect(ajv.validateSchema(schema), ajv.errorsText()).toBe(true);
+    }
+  });
+
   const validate = new Ajv({ strict: false, allErrors: true }).compile(published);
   const specs = readdirSync('specs', { recursive: true, encoding: 'utf8' }).filter((f) => f.endsWith('.yaml'));
 

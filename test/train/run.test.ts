@@ -8,7 +8,14 @@ import type { CompiledModel, Target } from '../../src/targets/target.ts';
 import { readCheckpoint } from '../../src/train/checkpoint.ts';
 import type { TrainConfig } from '../../src/train/config.ts';
 import { type BatchSource, Interrupted, type TrainingObserver } from '../../src/train/loop.ts';
-import { checkpointToResume, type Run, type RunSpec, trainRun } from '../../src/train/run.ts';
+import {
+  checkpointToResume,
+  compileOptions,
+  type Run,
+  type RunSpec,
+  requireTrainable,
+  trainRun,
+} from '../../src/train/run.ts';
 import { RunFolder, requireNewFolder } from '../../src/train/runFolder.ts';
 import { requireSameRun } from '../../src/train/specChanges.ts';
 import { fakeData } from './fakeData.ts';
@@ -42,19 +49,25 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(root, { recursive: true, force: true }));
 
-async function run(name: string, changes: Partial<Run> & { train?: Partial<TrainConfig> } = {}) {
+type Changes = Omit<Partial<Run>, 'target'> & { train?: Partial<TrainConfig>; target?: Target };
+
+async function run(name: string, changes: Changes = {}) {
   const folder = new RunFolder(join(root, name));
+  const { train = {}, target = fakeTarget, checkpoint = null, ...rest } = changes;
+  const spec = specWith(train);
+  requireTrainable(spec, target, checkpoint);
   const result = await trainRun({
-    spec: specWith(changes.train ?? {}),
+    spec,
     folder,
-    target: fakeTarget,
+    model: target.compile(graph, compileOptions(spec.experiment)),
+    target: target.name,
     data: fakeData(config.batch),
-    checkpoint: null,
+    checkpoint,
     pretrained: null,
     observer: silent,
     signal: new AbortController().signal,
-    exportModel: () => Uint8Array.of(1, 2, 3),
-    ...changes,
+    exportModel: async () => Uint8Array.of(1, 2, 3),
+    ...rest,
   });
   return { result, folder };
 }
@@ -234,6 +247,20 @@ describe('resuming', () => {
 });
 
 describe('the folder of a run', () => {
+  it('holds nothing where the first batch cannot be made, nor where the model cannot be compiled', async () => {
+    const data = fakeData(config.batch);
+    // biome-ignore lint/correctness/useYield: fails before its first batch
+    const noBatches = async function* () {
+      throw new UserError('SP707', 'the file is damaged');
+    };
+    await expect(run('a', { data: { ...data, batches: noBatches } })).rejects.toThrow('damaged');
+    const target: Target = { name: 'fake', compile: () => Promise.reject(new UserError('SP605', 'too large')) };
+    await expect(run('b', { target })).rejects.toThrow('too large');
+    expect(['a', 'b'].flatMap((name) => (existsSync(join(root, name)) ? readdirSync(join(root, name)) : []))).toEqual(
+      [],
+    );
+  });
+
   it('is new, or empty', async () => {
     const { folder } = await run('a');
     await expect(requireNewFolder(folder)).rejects.toThrow(/a" exists already; go on with that run with --resume/);
@@ -299,7 +326,7 @@ describe('divergence', () => {
       return {
         parameters: async () => {
           const weights = await parameters();
-          if (++saves === 4) weights.get('linear.bias')?.fill(Number.POSITIVE_INFINITY);
+          if (++saves === 2) weights.get('linear.bias')?.fill(Number.POSITIVE_INFINITY);
           return weights;
         },
       };

@@ -1,5 +1,14 @@
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -27,8 +36,15 @@ describe('lockRun', () => {
     const release = await lockRun(folder);
     await expect(lockRun(folder)).rejects.toThrow(`process ${process.pid} is training in "${folder}"; wait for it`);
     await release();
-    expect(existsSync(folder)).toBe(false);
+    expect(readdirSync(root)).toEqual([]);
     await (await lockRun(folder))();
+  });
+
+  it('leaves the folder above that was there before', async () => {
+    mkdirSync(join(root, 'runs'));
+    await (await lockRun(folder))();
+    expect(readdirSync(root)).toEqual(['runs']);
+    expect(readdirSync(join(root, 'runs'))).toEqual([]);
   });
 
   it('lets one of several in', async () => {

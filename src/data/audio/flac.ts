@@ -1,4 +1,4 @@
-import * as libflac from 'libflacjs/dist/libflac.min.js';
+import type * as libflac from 'libflacjs/dist/libflac.min.js';
 import type { ByteReader } from './byteReader.ts';
 import { type AudioInfo, AudioProblem } from './problem.ts';
 
@@ -35,9 +35,11 @@ export async function decodeFlac(file: ByteReader, { samples, rate }: AudioInfo)
 
 type Library = typeof libflac;
 
+/** The library, loaded when the first file is decoded: that takes as long as all else that is loaded for data. */
 async function ready(): Promise<Library> {
+  const module: unknown = await import('libflacjs/dist/libflac.min.js');
   // A CommonJS module: Node finds its functions on the default export.
-  const flac = (libflac as unknown as { default: Library }).default;
+  const flac = (module as { default: Library }).default;
   if (!flac.isReady()) await new Promise<void>((resolve) => flac.on('ready', () => resolve()));
   return flac;
 }

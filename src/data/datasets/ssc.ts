@@ -1,5 +1,5 @@
 import { defineDataset } from '../definition.ts';
-import { openSpikeFolder } from '../hdf5Spikes.ts';
+import { openSpikeFolder } from '../spikeThread.ts';
 
 const UNITS = 700;
 const CLASSES = 35;

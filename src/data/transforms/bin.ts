@@ -38,58 +38,87 @@ export function linspace(stop: number, count: number): Float64Array {
   return values;
 }
 
-/** `numpy.digitize(value, edges)` for evenly spaced edges from 0: how many of them are not above the value. */
-export function digitize(value: number, edges: Float64Array): number {
+/**
+ * `numpy.digitize(value, edges)` for evenly spaced edges from 0: how many of them are not above the value. `scale` is the
+ * inverse of their distance.
+ */
+export function digitize(value: number, edges: Float64Array, scale = scaleOf(edges)): number {
   const last = edges.length - 1;
   if (!(value < edges[last])) return edges.length;
   if (value < 0) return 0;
   // The edges are rounded, so that the right one may be a neighbour.
-  let index = (value * (last / edges[last])) | 0;
+  let index = (value * scale) | 0;
   if (index > 0 && edges[index] > value) index--;
   else if (edges[index + 1] <= value) index++;
   return index + 1;
 }
 
-/** Sorts the spikes by step and unit and counts equal ones. The loops run once for every spike, so they are plain. */
+const scaleOf = (edges: Float64Array): number => (edges.length - 1) / edges[edges.length - 1];
+
+/** Counts equal spikes, step by step. The loops run once for every spike, so they are plain. */
 function binSpikes({ times, units }: SpikeSample, edges: Float64Array): EventStepsSample {
-  const steps = edges.length;
-  const keys = new Uint32Array(times.length);
-  let kept = 0;
-  for (let i = 0; i < times.length; i++) {
-    const step = digitize(times[i], edges);
-    if (step > 0 && step < steps) keys[kept++] = (step << 16) | units[i];
-  }
-  const byUnit = sortByDigit(keys.subarray(0, kept), 0);
-  const byStep = sortByDigit(byUnit, 16);
-  return { kind: 'eventSteps', steps, ...countEqual(byStep, steps), dropped: times.length - kept };
+  const steps = stepsOf(times, edges);
+  const starts = startsOf(steps, edges.length);
+  const lists = countEqual(inSteps(units, steps, starts), starts);
+  return { kind: 'eventSteps', steps: edges.length, ...lists, dropped: times.length - starts[edges.length] };
 }
 
-/** Stable counting sort by the 16 bits from `shift` on. */
-function sortByDigit(keys: Uint32Array, shift: number): Uint32Array {
-  let largest = 0;
-  for (let i = 0; i < keys.length; i++) largest = Math.max(largest, (keys[i] >>> shift) & 0xffff);
-  const next = new Uint32Array(largest + 2);
-  for (let i = 0; i < keys.length; i++) next[((keys[i] >>> shift) & 0xffff) + 1]++;
-  for (let digit = 0; digit <= largest; digit++) next[digit + 1] += next[digit];
-  const sorted = new Uint32Array(keys.length);
-  for (let i = 0; i < keys.length; i++) sorted[next[(keys[i] >>> shift) & 0xffff]++] = keys[i];
+/** The step of each spike; 0, which is always empty, where it is outside of the window. */
+function stepsOf(times: SpikeSample['times'], edges: Float64Array): Uint16Array {
+  const scale = scaleOf(edges);
+  const steps = new Uint16Array(times.length);
+  for (let i = 0; i < times.length; i++) {
+    const step = digitize(times[i], edges, scale);
+    steps[i] = step < edges.length ? step : 0;
+  }
+  return steps;
+}
+
+/** Where the spikes of each step start in a list of all that are in the window, and at last where they end. */
+function startsOf(steps: Uint16Array, count: number): Int32Array {
+  const starts = new Int32Array(count + 1);
+  for (let i = 0; i < steps.length; i++) starts[steps[i] + 1]++;
+  starts[1] = 0;
+  for (let step = 1; step < count; step++) starts[step + 1] += starts[step];
+  return starts;
+}
+
+/** The units of the spikes in the window, step after step. */
+function inSteps(units: Uint16Array, steps: Uint16Array, starts: Int32Array): Uint16Array {
+  const next = starts.slice();
+  const sorted = new Uint16Array(starts[starts.length - 1]);
+  for (let i = 0; i < steps.length; i++) if (steps[i] > 0) sorted[next[steps[i]]++] = units[i];
   return sorted;
 }
 
-function countEqual(sorted: Uint32Array, steps: number) {
+/** Per step, the units that spike, ascending, and how often: a bit for each unit says whether, so that few are looked at. */
+function countEqual(unitsInSteps: Uint16Array, starts: Int32Array) {
+  const steps = starts.length - 1;
+  let largest = 0;
+  for (let i = 0; i < unitsInSteps.length; i++) largest = Math.max(largest, unitsInSteps[i]);
+  const tally = new Int32Array(largest + 1);
+  const bits = new Int32Array((largest >> 5) + 1);
   const offsets = new Int32Array(steps + 1);
-  const units = new Uint16Array(sorted.length);
-  const counts = new Float32Array(sorted.length);
+  const units = new Uint16Array(unitsInSteps.length);
+  const counts = new Float32Array(unitsInSteps.length);
   let entries = 0;
-  let previous = -1;
-  for (let i = 0; i < sorted.length; i++) {
-    const key = sorted[i];
-    entries += key === previous ? 0 : 1;
-    previous = key;
-    units[entries - 1] = key & 0xffff;
-    counts[entries - 1]++;
-    offsets[(key >>> 16) + 1] = entries;
+  for (let step = 0; step < steps; step++) {
+    const [start, end] = [starts[step], starts[step + 1]];
+    for (let i = start; i < end; i++) {
+      const unit = unitsInSteps[i];
+      tally[unit]++;
+      bits[unit >> 5] |= 1 << (unit & 31);
+    }
+    for (let word = 0; start < end && word < bits.length; word++) {
+      for (let rest = bits[word]; rest !== 0; rest &= rest - 1) {
+        const unit = (word << 5) + 31 - Math.clz32(rest & -rest);
+        units[entries] = unit;
+        counts[entries++] = tally[unit];
+        tally[unit] = 0;
+      }
+      bits[word] = 0;
+    }
+    offsets[step + 1] = entries;
   }
-  for (let step = 0; step < steps; step++) offsets[step + 1] = Math.max(offsets[step + 1], offsets[step]);
   return { offsets, units: units.slice(0, entries), counts: counts.slice(0, entries) };
 }

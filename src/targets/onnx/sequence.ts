@@ -1,8 +1,11 @@
 import type { Atom, Step, Var } from '../../ir/step.ts';
+import { computeProductsAhead } from '../../passes/productsAhead.ts';
 import { type Schedule, scheduleForward } from '../../passes/schedule.ts';
 import type { GraphBuilder, Value } from './builder.ts';
-import { emitEquations, isWorthEvents, Scope } from './equations.ts';
+import { emitEquations, type ProductOptions, Scope } from './equations.ts';
+import { isWorthEvents } from './events.ts';
 import { type Subgraph, valueInfo } from './proto.ts';
+import { emitRecurrence, type Recurrence, recurrencesOf } from './recurrence.ts';
 
 export interface Sequence {
   readonly step: Step;
@@ -18,6 +21,8 @@ export interface Sequence {
   readonly alone: Value | null;
   /** One bool, true where there is but one step. Null: that is no case of its own. */
   readonly oneStep: Value | null;
+  /** Products with spikes are best computed in integers, since matrices are stored so. */
+  readonly integers: boolean;
   /** Where the mask [time, rows, 1] of bool is true, `states` (that broadcast to [rows, features]) take over first. */
   readonly restart: { readonly mask: Value; readonly states: readonly Value[] } | null;
 }
@@ -69,7 +74,10 @@ function emitLoop(scope: Scope, sequence: Sequence, schedule: Schedule): Value[]
   const scan = (rows: Rows) => (inner: Scope) => emitScan(inner, loop, rows);
   const choice = (condition: Value | null, then: Emit, otherwise: Emit): Emit =>
     condition === null ? otherwise : (inner) => emitChoice(inner, loop, condition, then, otherwise);
-  const ofOne = choice(oneStep, (inner) => emitStep(inner, loop), scan('one'));
+  const recurrences = directRecurrences(scope, loop);
+  const one = sequence.integers ? (inner: Scope) => emitScanAhead(inner, loop) : scan('one');
+  const steps = recurrences ? (inner: Scope) => emitRecurrences(inner, loop, recurrences) : one;
+  const ofOne = choice(oneStep, (inner) => emitStep(inner, loop), steps);
   const results = choice(alone, ofOne, scan('many'))(scope);
   const count = step.states.length;
   loop.stacked.forEach((v, i) => {
@@ -115,11 +123,53 @@ function emitScan(scope: Scope, loop: Loop, rows: Rows): Results {
   return results;
 }
 
+/** A loop of one row whose recurrent products are of spikes only: products of the initial states come before it. */
+function emitScanAhead(scope: Scope, loop: Loop): Results {
+  const { sequence, stacked } = loop;
+  const { step, initialStates } = sequence;
+  const { schedule, ahead } = computeProductsAhead(loop.schedule);
+  const first = ahead.map(({ product: { args, out }, state }) => {
+    const initial = initialStates[step.states.findIndex(({ before }) => before.id === state.id)];
+    return scope.builder.op('MatMul', [initial, scope.transpose(args[0])], `${out.name}_first`);
+  });
+  const products = ahead.map(({ product }) => ({ ...step.states[0], name: product.out.name }));
+  const carrying = { ...step, states: [...step.states, ...products] };
+  const all = { ...sequence, step: carrying, initialStates: [...initialStates, ...first] };
+  const results = emitScan(scope, { sequence: all, schedule, stacked }, 'one');
+  return results.toSpliced(step.states.length, ahead.length);
+}
+
+/** The recurrences that the loop can be computed by without taking step after step; null where that is not so. */
+function directRecurrences(scope: Scope, { schedule, stacked }: Loop): Recurrence[] | null {
+  const recurrences = recurrencesOf(schedule);
+  // Powers of larger factors would overflow.
+  const areStable = recurrences?.every(({ factor }) => factor === null || scope.contractions.has(factor.id));
+  const areAll = stacked.every((v) => recurrences?.some(({ next }) => next.id === v.id));
+  return areStable && areAll ? recurrences : null;
+}
+
+/** A loop that consists of linear recurrences, without a loop. */
+function emitRecurrences(
+  scope: Scope,
+  { sequence, schedule, stacked }: Loop,
+  recurrences: readonly Recurrence[],
+): Results {
+  const { carried } = schedule;
+  const results = new Map(
+    recurrences.map((recurrence) => {
+      const state = carried.findIndex(({ current }) => current.id === recurrence.current.id);
+      return [recurrence.next.id, emitRecurrence(scope, recurrence, sequence.initialStates[state])];
+    }),
+  );
+  const resultOf = (atom: Atom) => results.get((atom as Var).id) as { sequence: Value; last: Value };
+  return [...carried.map(({ next }) => resultOf(next).last), ...stacked.map((v) => resultOf(v).sequence)];
+}
+
 /** The one step of a sequence that has no other, without a loop. */
 function emitStep(outer: Scope, { sequence, schedule, stacked }: Loop): Results {
   const { step, features, initialStates } = sequence;
   const { builder } = outer;
-  const scope = new Scope(builder, outer, eventOperands(step, features));
+  const scope = new Scope(builder, outer, { events: eventOperands(step, features) });
   const first = builder.ints([0]);
   schedule.carried.forEach(({ current }, i) => {
     scope.bind(current, initialStates[i]);
@@ -136,12 +186,11 @@ function emitStep(outer: Scope, { sequence, schedule, stacked }: Loop): Results 
  */
 function emitLoopBody(outer: Scope, { sequence, schedule, stacked }: Loop, kind: Rows): Subgraph {
   const { step, features } = sequence;
-  const events = kind === 'one' ? eventOperands(step, features) : new Set<number>();
-  const scope = new Scope(outer.builder.subgraph(), outer, events);
+  const scope = new Scope(outer.builder.subgraph(), outer, kind === 'one' ? productsOfOne(sequence) : {});
   const { builder } = scope;
   const name = builder.name(`${step.name}_step`);
   // onnxruntime takes dimensions of one name for equal, but loops over one and two directions have different rows.
-  const rows = `${name}.rows`;
+  const rows = kind === 'one' ? 1 : `${name}.rows`;
   const floats = (value: Value) => valueInfo(value, 'float32', [rows, features]);
   const received = [...schedule.carried.map(({ current }) => current), ...schedule.sliced].map((v) => {
     const slice = builder.name(`${v.name}_t`);
@@ -187,6 +236,10 @@ function distinct(builder: GraphBuilder, values: readonly Value[], inputs: reado
     taken.add(own);
     return own;
   });
+}
+
+function productsOfOne({ step, features, integers }: Sequence): ProductOptions {
+  return integers ? { integers } : { events: eventOperands(step, features) };
 }
 
 /** The spiking states of a step, where products with them are best event-driven. */

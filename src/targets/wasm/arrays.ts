@@ -1,5 +1,6 @@
-import { eventBytes, listKernel, sortKernel, spanBytes, startsWords } from './kernels/events.ts';
+import { eventBytes, sortKernel, spanBytes, startsWords } from './kernels/events.ts';
 import type { Kernels } from './kernels/kernel.ts';
+import { type Listed, listKernel } from './kernels/lists.ts';
 import { combineKernel } from './kernels/loss.ts';
 import { applyMaskKernel } from './kernels/masks.ts';
 import { blocksOf, rowProductKernel, toRowsKernel } from './kernels/rows.ts';
@@ -35,10 +36,15 @@ export interface Variant {
 }
 
 /** The rows of a node's value as lists of what is not zero. */
-export interface Lists {
+export interface Lists extends Listed {
   readonly events: Buffer;
   readonly spans: Buffer;
-  readonly features: number;
+}
+
+/** Events by feature, and where those of each feature start. */
+interface Sorted {
+  readonly sorted: Buffer;
+  readonly starts: Buffer;
 }
 
 /** An array, to be read as (x - mean) * scale + bias where it has an affine part. */
@@ -70,6 +76,7 @@ export class Arrays {
   /** How many valid steps, or samples, each chunk has. */
   readonly stepCounts: Buffer;
   readonly sampleCounts: Buffer;
+  private readonly sorted = new Map<Lists, Sorted>();
 
   constructor(k: Kernels, program: ProgramBuilder, store: Store, variant: Variant) {
     this.k = k;
@@ -108,9 +115,9 @@ export class Arrays {
   }
 
   /** Lists the non-zeros of an array. */
-  list(name: string, array: Buffer, features: number, time: boolean, mask: Mask | null = null): Lists {
-    const lists = this.newLists(name, features, time);
-    this.program.call(listKernel(this.k, features, mask?.p ?? null), this.variant.shape.chunks, {
+  list(name: string, array: Buffer, listed: Listed, time: boolean, mask: Mask | null = null): Lists {
+    const lists = this.newLists(name, listed, time);
+    this.program.call(listKernel(this.k, listed, mask?.p ?? null), this.variant.shape.chunks, {
       source: array,
       mask: mask?.bits ?? 0,
       rows: this.rowCount(time),
@@ -121,19 +128,19 @@ export class Arrays {
     return lists;
   }
 
-  newLists(name: string, features: number, time: boolean, bytesEach = eventBytes): Lists {
+  newLists(name: string, { features, real }: Listed, time: boolean, bytesEach = eventBytes): Lists {
     const { chunks, group, T } = this.variant.shape;
     const bytes = chunks * group * (time ? T : 1) * padded(features) * bytesEach;
     return {
-      events: this.program.buffer(`events of ${name}`, bytes),
+      events: this.program.listBuffer(`events of ${name}`, bytes),
       spans: this.program.buffer(`spans of ${name}`, this.rowCount(time) * spanBytes),
       features,
+      real,
     };
   }
 
   /** gradient += lists^T d, for weights [lists.features, features]. */
   weightGradient(
-    name: string,
     lists: Lists,
     d: Buffer,
     features: number,
@@ -142,11 +149,9 @@ export class Arrays {
     accumulate: boolean,
   ): void {
     const { chunks } = this.variant.shape;
-    const sorted = this.program.buffer(`sorted events of ${name}`, lists.events.bytes);
-    const starts = this.program.buffer(`starts of ${name}`, chunks * startsWords(lists.features) * 4);
-    this.program.call(sortKernel(this.k, lists.features), chunks, { ...lists, sorted, starts, ...this.rows(time) });
+    const { sorted, starts } = this.sort(lists, time);
     const parts = Math.ceil(lists.features / inputsPerItem(lists.features));
-    this.program.call(weightGradientKernel(this.k, lists.features, features), parts * panelsOf(features).count, {
+    this.program.call(weightGradientKernel(this.k, lists, features), parts * panelsOf(features).count, {
       gradient,
       d,
       dRows: this.rowCount(time),
@@ -154,7 +159,25 @@ export class Arrays {
       sorted,
       chunks,
       accumulate: accumulate ? 1 : 0,
+      spans: lists.spans,
+      events: lists.events,
+      ...this.rows(time),
     });
+  }
+
+  /** The events of lists by feature: sorted once, however many gradients need them. */
+  private sort(lists: Lists, time: boolean): Sorted {
+    const known = this.sorted.get(lists);
+    if (known) return known;
+    const { chunks } = this.variant.shape;
+    const { name, bytes } = lists.events;
+    const sorted = this.program.listBuffer(`sorted ${name}`, bytes);
+    const starts = this.program.buffer(`starts of ${name}`, chunks * startsWords(lists.features) * 4);
+    const { events, spans } = lists;
+    this.program.call(sortKernel(this.k, lists), chunks, { events, spans, sorted, starts, ...this.rows(time) });
+    const made = { sorted, starts };
+    this.sorted.set(lists, made);
+    return made;
   }
 
   place(
@@ -197,7 +220,8 @@ export class Arrays {
     const x = this.array(name, features, time);
     this.program.call(rowProductKernel(this.k, features), this.variant.shape.chunks * blocksOf(features), {
       weights,
-      ...lists,
+      events: lists.events,
+      spans: lists.spans,
       x,
       rows: this.rowCount(time),
       ...this.rows(time),

@@ -9,6 +9,7 @@ import {
   type ProjectionNode,
   type ReadoutNode,
 } from '../../ir/graph.ts';
+import type { ValueSet } from '../../ir/step.ts';
 import { Arrays, type Lists, type Mask, type Operand, type Product, type Store, type Variant } from './arrays.ts';
 import { inferenceLayer } from './inferenceLayer.ts';
 import { eventBytes, spanBytes } from './kernels/events.ts';
@@ -25,6 +26,8 @@ import type { Buffer, ProgramBuilder } from './program.ts';
 export interface Value {
   readonly features: number;
   readonly time: boolean;
+  /** What numbers it holds, but for dropout's factor. */
+  readonly set: ValueSet;
   array: Buffer | null;
   /** The value before a normalisation that whoever reads it applies, or before its product, too. */
   raw: Operand | Product | null;
@@ -78,6 +81,7 @@ export class ForwardPass extends Arrays {
     const base: Value = {
       features: node.type.features,
       time: node.type.time,
+      set: node.type.set,
       array: null,
       raw: null,
       lists: null,
@@ -112,6 +116,7 @@ export class ForwardPass extends Arrays {
       events: this.program.buffer('events of input', events * eventBytes),
       spans: this.program.buffer('spans of input', this.rowCount(true) * spanBytes),
       features,
+      real: false,
     };
     this.program.call(importEvents(this.k), shape.chunks, {
       offsets: this.program.input('offsets', (shape.B * shape.T + 1) * 4),
@@ -127,11 +132,12 @@ export class ForwardPass extends Arrays {
   protected listsOf(id: NodeId): Lists {
     const value = this.valueFor(id);
     const { masked } = value;
-    // Masked spikes are listed as they are multiplied; nothing else may need them as an array.
+    const listed = { features: value.features, real: this.variant.training && value.set === 'real' };
+    // Masked numbers are listed as they are multiplied; nothing else may need them as an array.
     value.lists ??=
       masked && !value.array
-        ? this.list(id, this.arrayOf(masked.input), value.features, value.time, masked.mask)
-        : this.list(id, this.arrayOf(id), value.features, value.time);
+        ? this.list(id, this.arrayOf(masked.input), listed, value.time, masked.mask)
+        : this.list(id, this.arrayOf(id), listed, value.time);
     return value.lists;
   }
 

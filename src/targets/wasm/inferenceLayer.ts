@@ -81,7 +81,8 @@ export function inferenceLayer(
   if (output.array) args.sequence = output.array;
   else {
     const bytes = 2 * variant.shape.chunks * variant.shape.group * bitsBytes(features);
-    Object.assign(args, output.lists, { bits: program.buffer(`bits of ${name}`, bytes) });
+    const { events, spans } = output.lists;
+    Object.assign(args, { events, spans, bits: program.buffer(`bits of ${name}`, bytes) });
   }
   program.call(clearKernel(k), 1, { target: meetings, bytes: meetings.bytes });
   program.call(inferenceKernel(k, kernelName, plan, form), items, args);
@@ -94,8 +95,9 @@ function outputLists(network: Arrays, name: string, features: number, parts: num
   const { chunks, group, T } = variant.shape;
   const bytes = parts * chunks * group * (T + 1) * padded(features) * eventBytes;
   return {
-    events: program.buffer(`events of ${name}`, bytes),
+    events: program.listBuffer(`events of ${name}`, bytes),
     spans: program.buffer(`spans of ${name}`, parts * network.rowCount(true) * spanBytes),
     features,
+    real: false,
   };
 }

@@ -6,7 +6,7 @@ import { uniformKernel } from './kernels/draws.ts';
 import { copyKernel, gradientKernel, layerSumsKernel } from './kernels/gradients.ts';
 import { maskBytes } from './kernels/masks.ts';
 import { arrayBytes, matrixRows, padded, panelsOf } from './layout.ts';
-import { affineInputs, backwardSequences } from './neuron/backward.ts';
+import { affineInputs, backwardSequences, otherCarried } from './neuron/backward.ts';
 import { ownOutput } from './neuron/forward.ts';
 import type { NeuronKernels } from './neuron/neuron.ts';
 import { type OnceStage, onceStages } from './neuron/once.ts';
@@ -24,7 +24,7 @@ export class Layer {
   private readonly kernels: NeuronKernels;
   private readonly name: string;
   private readonly shared: Record<string, Argument>;
-  private readonly products: readonly Lists[];
+  private readonly operands: readonly Lists[];
   private sums: Buffer | null = null;
   private sequences: Record<string, Buffer> = {};
   private readonly once: ReadonlyMap<number, Buffer>;
@@ -70,26 +70,34 @@ export class Layer {
         });
       } else network.unpack(program.input(name, variant.shape.B * features * 4), target, features, true, true);
     });
-    this.products = plan.products.map((p) => network.newLists(`${p.out.name} of ${this.name}`, features, true));
+    this.operands = plan.operands.map(({ vector, real }) =>
+      network.newLists(`operand ${vector.name} of ${this.name}`, { features, real }, true),
+    );
     const args: Record<string, Argument> = { ...this.shared, ...network.rows(true) };
     for (const v of [...plan.forwardScratch, ...plan.copies]) {
       args[`scratch${(v as Var).id}`] = network.array(`scratch of ${this.name}`, features, false);
     }
-    this.products.forEach(
+    this.operands.forEach(
       (lists, i) => void Object.assign(args, { [`events${i}`]: lists.events, [`spans${i}`]: lists.spans }),
     );
-    program.call(kernels.forward, variant.shape.chunks, args);
-    this.gates = kernels.gate ? this.listGates() : null;
+    const bits = kernels.gate && program.buffer(`gates of ${this.name}`, maskBytes(network.rowCount(true), features));
+    program.call(kernels.forward, variant.shape.chunks, { ...args, ...(bits && { gates: bits }) });
+    this.gates = bits && this.listGates(bits);
   }
 
-  private listGates(): Lists {
+  private listGates(bits: Buffer): Lists {
     const { network, kernels } = this;
-    const lists = network.newLists(`gates of ${this.name}`, kernels.plan.features, true, gateBytes);
+    const lists = network.newLists(
+      `gates of ${this.name}`,
+      { features: kernels.plan.features, real: false },
+      true,
+      gateBytes,
+    );
     network.program.call(kernels.gate!, network.variant.shape.chunks, {
-      ...this.shared,
+      bits,
       events: lists.events,
       spans: lists.spans,
-      bits: network.program.buffer(`gates of ${this.name}`, maskBytes(network.rowCount(true), kernels.plan.features)),
+      rows: network.rowCount(true),
       ...network.rows(true),
     });
     return lists;
@@ -107,10 +115,9 @@ export class Layer {
       this.sequences[name] = inPlace ? dOutput : network.array(`${name} of ${this.name}`, features, true);
     }
     const args: Record<string, Argument> = { ...this.shared, ...this.sequences, dOutput, ...network.rows(true) };
-    adjoint.states.forEach((_, i) => {
-      args[`carried${i}`] = perSample('carried');
-      args[`carriedToo${i}`] = perSample('carried');
-    });
+    for (const name of [...adjoint.states.map((_, i) => `carried${i}`), ...otherCarried(kernels.plan)]) {
+      args[name] = perSample('carried');
+    }
     for (const v of kernels.plan.backwardScratch) args[`scratch${v.id}`] = perSample('scratch');
     if (adjoint.sums.length > 0) {
       this.sums = network.program.buffer(`sums of ${this.name}`, adjoint.sums.length * arrayBytes(chunks, features));
@@ -142,16 +149,8 @@ export class Layer {
       const gradient = vector(o.into);
       into.set(o.into.id, gradient);
       layers.forEach((layer, direction) => {
-        const lists = layer.products[outers[n].product];
-        network.weightGradient(
-          `${o.target.name} of ${layer.name}`,
-          lists,
-          layer.sequences[outers[n].left],
-          features,
-          true,
-          gradient,
-          direction > 0,
-        );
+        const lists = layer.operands[outers[n].operand];
+        network.weightGradient(lists, layer.sequences[outers[n].left], features, true, gradient, direction > 0);
       });
     });
     const stages = onceStages(network.k, `adjoint_${first.kernels.name}`, adjoint.prelude, features);

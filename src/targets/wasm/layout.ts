@@ -61,7 +61,31 @@ export function readRows(
     for (let start = 0; start < features; start += panelWidth) {
       const from = position(rows, features, rowOf(i), start);
       const width = Math.min(panelWidth, features - start);
-      values.set(memory.subarray(from, from + width), i * features + start);
+      // A view of so few numbers would take longer to make than to copy.
+      for (let k = 0; k < width; k++) values[i * features + start + k] = memory[from + k];
+    }
+  }
+  return values;
+}
+
+/** The first `count` rows of an array in memory as row-major [features, count], in blocks that stay in the cache. */
+export function readColumns(
+  memory: Float32Array,
+  { rows, features }: { readonly rows: number; readonly features: number },
+  count: number,
+): Float32Array {
+  const block = 16;
+  const values = new Float32Array(count * features);
+  for (let start = 0; start < features; start += panelWidth) {
+    const from = position(rows, features, 0, start);
+    const stride = position(rows, features, 1, start) - from;
+    const width = Math.min(panelWidth, features - start);
+    for (let first = 0; first < count; first += block) {
+      const end = Math.min(first + block, count);
+      for (let k = 0; k < width; k++) {
+        const to = (start + k) * count;
+        for (let row = first; row < end; row++) values[to + row] = memory[from + row * stride + k];
+      }
     }
   }
   return values;

@@ -28,6 +28,7 @@ export class Machine {
   private threads: Threads;
   /** The program in memory. */
   private written: Written | null = null;
+  private readonly images = new WeakMap<Program, Image>();
   /** The constants in memory, by their key. */
   private constants = '';
   private views: { readonly floats: Float32Array; readonly words: Int32Array; readonly bytes: Uint8Array };
@@ -60,7 +61,7 @@ export class Machine {
   /** Where not `helped`, the calling thread does all of it: for little work, waking the others takes longer. */
   run(program: Program, run: Run, helped: boolean): void {
     const again = this.written?.program === program;
-    if (!again) this.written = { program, variables: this.write(program) };
+    if (!again) this.written = this.write(program);
     const first = program.constantsKey === this.constants ? program.constants : 0;
     this.constants = program.constantsKey;
     this.rewind(this.written!, first, run);
@@ -91,28 +92,12 @@ export class Machine {
     this.threads.end();
   }
 
-  /** Writes the program, and gives the words that each run has values of its own for. */
-  private write({ calls, addressOf }: Program): Variable[] {
-    const { words } = this.views;
-    const variables: Variable[] = [];
-    let args = programAddress + calls.length * callBytes;
-    words[control.endOfCalls / 4] = args;
-    calls.forEach((call, i) => {
-      const at = (programAddress + i * callBytes) / 4;
-      words[at + callWords.kernel / 4] = call.kernel.func.index;
-      words[at + callWords.items / 4] = call.items;
-      words[at + callWords.args / 4] = args;
-      words[at + callWords.barrier / 4] = call.barrier ? 1 : 0;
-      call.kernel.params.forEach((p, n) => {
-        const word = args / 4 + n;
-        const argument = call.args[p];
-        if (typeof argument === 'function') variables.push({ word, value: argument });
-        else words[word] = typeof argument === 'number' ? argument : addressOf(argument);
-      });
-      args += call.kernel.params.length * 4;
-    });
-    if (args > programEnd) throw new Error(`a program of ${calls.length} calls is too long`);
-    return variables;
+  private write(program: Program): Written {
+    const image = this.images.get(program) ?? imageOf(program);
+    this.images.set(program, image);
+    this.views.words.set(image.words, programAddress / 4);
+    this.views.words[control.endOfCalls / 4] = programAddress + program.calls.length * callBytes;
+    return { program, variables: image.variables };
   }
 
   /** Makes the written program ready to run from a call on. */
@@ -122,6 +107,35 @@ export class Machine {
     words[control.firstCall / 4] = programAddress + first * callBytes;
     for (let i = first; i < program.calls.length; i++) words[(programAddress + i * callBytes + callWords.next) / 4] = 0;
   }
+}
+
+/** A program as it lies in memory. */
+interface Image {
+  readonly words: Int32Array;
+  readonly variables: readonly Variable[];
+}
+
+/** The calls first, then the arguments of all of them. */
+function imageOf({ calls, addressOf }: Program): Image {
+  const length = calls.reduce((sum, { kernel }) => sum + callBytes / 4 + kernel.params.length, 0);
+  if (programAddress + length * 4 > programEnd) throw new Error(`a program of ${calls.length} calls is too long`);
+  const words = new Int32Array(length);
+  const variables: Variable[] = [];
+  let args = (calls.length * callBytes) / 4;
+  calls.forEach((call, i) => {
+    const at = (i * callBytes) / 4;
+    words[at + callWords.kernel / 4] = call.kernel.func.index;
+    words[at + callWords.items / 4] = call.items;
+    words[at + callWords.args / 4] = programAddress + args * 4;
+    words[at + callWords.barrier / 4] = call.barrier ? 1 : 0;
+    for (const p of call.kernel.params) {
+      const argument = call.args[p];
+      if (typeof argument === 'function') variables.push({ word: programAddress / 4 + args, value: argument });
+      else words[args] = typeof argument === 'number' ? argument : addressOf(argument);
+      args++;
+    }
+  });
+  return { words, variables };
 }
 
 /** A word of a written program that every run sets. */

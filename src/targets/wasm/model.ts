@@ -38,6 +38,7 @@ export class WasmModel implements CompiledModel {
     options: CompileOptions,
     code: ModelCode,
     machine: Machine,
+    initial: Tensors,
     memory: number,
     backend: string,
   ) {
@@ -46,7 +47,6 @@ export class WasmModel implements CompiledModel {
     this.code = code;
     this.machine = machine;
     this.backend = backend;
-    const initial = initialParameters(graph, options.seed);
     this.initialStates = new Map(
       graph.parameters.filter((p) => p.role === 'initialState').map((p) => [p.key, initial.get(p.key)!]),
     );
@@ -61,9 +61,12 @@ export class WasmModel implements CompiledModel {
     const code = new ModelCode(graph, options, threads);
     const memory = options.memoryLimit ?? memoryThere();
     requireRoomForParameters(code, memory);
-    const machine = await Machine.start(code.kernels.module.assemble(), code.arena, threads);
+    const starting = Machine.start(code.kernels.module.assemble(), code.arena, threads);
+    // Drawn while the threads start.
+    const initial = initialParameters(graph, options.seed);
+    const machine = await starting;
     const backend = `WebAssembly (${threads} ${threads === 1 ? 'thread' : 'threads'})`;
-    return new WasmModel(graph, options, code, machine, memory, backend);
+    return new WasmModel(graph, options, code, machine, initial, memory, backend);
   }
 
   get execution(): Execution {

@@ -97,6 +97,11 @@ export class ModelCode {
 
   /** The calls for a batch of some shape. */
   pass(variant: Variant, options: PassOptions): Pass {
+    const { builder, ...rest } = this.calls(variant, options);
+    return { ...this.planned(builder, variant), ...rest };
+  }
+
+  private calls(variant: Variant, options: PassOptions) {
     const { graph } = this;
     const { builder, network } = this.forward(variant);
     const results = finishForward(network, graph, options.weighted);
@@ -109,7 +114,7 @@ export class ModelCode {
       addBackward(network, graph, results, options.weighted);
       if (options.update) addUpdate(builder, this.kernels, this.options, this.vectors);
     }
-    return { ...this.planned(builder, variant), results, output, traces };
+    return { builder, results, output, traces };
   }
 
   /** The calls that lead to the scores, without losses and rates. */
@@ -169,7 +174,7 @@ export class ModelCode {
           for (const draws of training ? [true, false] : [false]) {
             const drawn = { drawsStates: draws, drawsMasks: draws };
             const variant = { shape, training, input, events: 1, lengths: true, parts: 1, ...drawn };
-            this.pass(variant, { weighted, wantOutput: true, wantTraces: true, update: true });
+            this.calls(variant, { weighted, wantOutput: true, wantTraces: true, update: true });
           }
         }
       }

@@ -75,7 +75,7 @@ export class Network extends ForwardPass {
     this.norms.get(node.id)!.backward(d, this.cotangentSums.get(node.id) ?? null);
     if (this.store.isTrained(node.weight)) {
       const gradient = this.store.gradient(node.weight);
-      this.weightGradient(node.id, this.listsOf(node.input), d, features, time, gradient, false);
+      this.weightGradient(this.listsOf(node.input), d, features, time, gradient, false);
     }
     if (!this.trained.has(node.input)) return;
     const known = this.cotangents.get(node.input);
@@ -96,7 +96,13 @@ export class Network extends ForwardPass {
       const mask = known ? null : this.maskForOnly(node);
       if (mask) this.maskedAlready.add(node.input);
       const kernel = gatedInputGradientKernel(this.k, inputs, features, mask?.p ?? null);
-      this.program.call(kernel, chunks, { ...args, ...gates, scratch, mask: mask?.bits ?? 0 });
+      this.program.call(kernel, chunks, {
+        ...args,
+        events: gates.events,
+        spans: gates.spans,
+        scratch,
+        mask: mask?.bits ?? 0,
+      });
     }
   }
 

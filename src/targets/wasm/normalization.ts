@@ -3,6 +3,7 @@ import type { Arrays, Lists, Operand, Product } from './arrays.ts';
 import { floatArgument } from './floats.ts';
 import { productKernel, productStatisticsKernel } from './kernels/gather.ts';
 import { layernormBackwardKernel, layernormGradientKernel, layernormKernel } from './kernels/layernorm.ts';
+import type { Listed } from './kernels/lists.ts';
 import {
   batchnormKernel,
   normBackwardKernel,
@@ -12,7 +13,7 @@ import {
   runningKernel,
   totalKernel,
 } from './kernels/norm.ts';
-import { arrayBytes, matrixRows, padded, panelsOf } from './layout.ts';
+import { arrayBytes, padded, panelsOf } from './layout.ts';
 import type { Argument, Buffer, Run } from './program.ts';
 
 /** A projection's value after its product, and how a cotangent goes back through it, in place. */
@@ -35,15 +36,14 @@ function inTraining(network: Arrays, node: ProjectionNode, lists: Lists): Normal
   const x = network.array(`product ${node.id}`, features, time);
   const product = {
     weights: network.store.parameter(node.weight),
-    inputs: matrixRows(lists.features),
     x,
     rows: network.rowCount(time),
     spans: lists.spans,
     events: lists.events,
     ...network.rows(time),
   };
-  if (node.norm.kind === 'batchnorm') return batchnorm(network, node, node.norm, x, product);
-  network.program.call(productKernel(network.k, features), network.items(features), product);
+  if (node.norm.kind === 'batchnorm') return batchnorm(network, node, node.norm, x, product, lists);
+  network.program.call(productKernel(network.k, features, lists), network.items(features), product);
   if (node.norm.kind === 'layernorm') return layernorm(network, node, node.norm, x);
   const { bias } = node;
   if (!bias) return { value: { array: x, raw: null }, backward: () => {} };
@@ -123,6 +123,7 @@ function batchnorm(
   norm: Batchnorm,
   x: Buffer,
   product: Readonly<Record<string, Argument>>,
+  listed: Listed,
 ): Normalization {
   const { k, program, store, variant } = network;
   const { features, time } = node.type;
@@ -133,7 +134,7 @@ function batchnorm(
   const parts = program.buffer(`statistics of ${node.id}`, 2 * arrayBytes(chunks, features));
   const counts = time ? network.stepCounts : network.sampleCounts;
   const items = chunks * panelsOf(features).count;
-  program.call(productStatisticsKernel(k, features), items, { ...product, parts, lengths, counts });
+  program.call(productStatisticsKernel(k, features, listed), items, { ...product, parts, lengths, counts });
   const total = (run: Run) => (time ? run.validSteps : B);
   // Of one row, the variance is 0 whatever it is divided by.
   const unbiased = (run: Run) => (norm.rowFactor * total(run)) / Math.max(1, norm.rowFactor * total(run) - 1);

@@ -1,6 +1,6 @@
 import { UserError } from '../../diagnostics/diagnostic.ts';
 import type { Parameter } from '../../ir/graph.ts';
-import { matrixRows, padded, readRows, writeRows } from './layout.ts';
+import { matrixRows, padded, readColumns, writeRows } from './layout.ts';
 import type { Buffer } from './program.ts';
 
 /** How a parameter lies in memory: a matrix [out, in] transposed, in panels. */
@@ -61,7 +61,7 @@ export class ParameterVector {
     const own = memory.subarray(start, start + size);
     if (shape.length < 2) return own.slice(0, shape[0] ?? 1);
     const [outputs, inputs] = shape;
-    return transposed(readRows(own, arrayOf(outputs, inputs), inputs, same), inputs, outputs);
+    return readColumns(own, arrayOf(outputs, inputs), inputs);
   }
 
   write(memory: Float32Array, key: string, values: Float32Array, base = this.address): void {

@@ -8,6 +8,8 @@ export interface Buffer {
   readonly address: number | null;
   /** The layer it serves, where there is one. */
   readonly layer?: string;
+  /** Whether most of it is never touched. */
+  readonly sparse?: boolean;
 }
 
 /** What only the step at hand says; of a step in parts, the whole of it. */
@@ -52,7 +54,12 @@ export class ProgramBuilder {
   }
 
   buffer(name: string, bytes: number): Buffer {
-    return { name, bytes, address: null, layer: this.layer };
+    return { name, bytes, address: null, layer: this.layer, sparse: false };
+  }
+
+  /** A buffer of lists, with room for far more than they usually take. */
+  listBuffer(name: string, bytes: number): Buffer {
+    return { ...this.buffer(name, bytes), sparse: true };
   }
 
   input(name: string, bytes: number): Buffer {
@@ -132,16 +139,21 @@ export function plan(builder: ProgramBuilder, start: number): Program {
   for (const buffer of builder.outputs) if (buffer.address === null) use(buffer, stages);
 
   const placed: PlacedBuffer[] = [];
+  const byAddress: PlacedBuffer[] = [];
   // Constants first: so they lie in the same places whatever the batch.
   const isConstant = new Set(builder.constants.flatMap(buffersOf));
-  const rank = (buffer: Buffer) => (isConstant.has(buffer) ? Number.POSITIVE_INFINITY : buffer.bytes);
-  const bySize = [...lifetimes].sort(([a], [b]) => (rank(a) === rank(b) ? b.bytes - a.bytes : rank(b) - rank(a)));
+  // Lists last, or else arrays would come to lie where lists were and nothing was ever touched.
+  const rank = (buffer: Buffer) => (isConstant.has(buffer) ? 0 : buffer.sparse ? 2 : 1);
+  const bySize = [...lifetimes].sort(([a], [b]) => rank(a) - rank(b) || b.bytes - a.bytes);
   for (const [buffer, { from, to }] of bySize) {
-    const others = placed.filter((p) => p.from <= to && from <= p.to);
+    const others = byAddress.filter((p) => p.from <= to && from <= p.to);
     // Arrays that are read side by side must not all start on the same line of the cache.
     const stagger = alignment * (1 + ((5 * placed.length) % 31));
     const address = firstFit(others, buffer.bytes + stagger, start) + stagger;
-    placed.push({ buffer, address, from, to });
+    const place = { buffer, address, from, to };
+    const after = byAddress.findIndex((p) => p.address > address);
+    byAddress.splice(after < 0 ? placed.length : after, 0, place);
+    placed.push(place);
   }
   const addresses = new Map(placed.map((p) => [p.buffer, p.address]));
   const addressOf = (buffer: Buffer) => buffer.address ?? (addresses.get(buffer) as number);
@@ -187,10 +199,10 @@ function overlap(a: Buffer, b: Buffer): boolean {
   return a.address < b.address + b.bytes && b.address < a.address + a.bytes;
 }
 
-/** The lowest address at which so many bytes overlap none of the buffers. */
+/** The lowest address at which so many bytes overlap none of the buffers, which are in the order of their addresses. */
 function firstFit(others: readonly PlacedBuffer[], bytes: number, start: number): number {
   let address = start;
-  for (const other of [...others].sort((a, b) => a.address - b.address)) {
+  for (const other of others) {
     if (other.address >= address + bytes) break;
     address = Math.max(address, Math.ceil((other.address + other.buffer.bytes) / alignment) * alignment);
   }

@@ -45,7 +45,7 @@ function firingRates(network: Network, output: NodeId, features: number): Buffer
   const total = program.output(program.buffer(`rates of ${output}`, padded(features) * 4));
   const rows = { parts, lengths: network.lengths, ...network.rows(true) };
   const lists = network.knownLists(output);
-  if (lists) program.call(listSumsKernel(k, features), chunks, { ...lists, ...rows });
+  if (lists) program.call(listSumsKernel(k, lists), chunks, { events: lists.events, spans: lists.spans, ...rows });
   else {
     const x = network.arrayOf(output);
     const items = chunks * panelsOf(features).count;

@@ -12,7 +12,7 @@ interface Api {
   readonly Instance: new (
     module: CompiledModule,
     imports: { host: { memory: Memory } },
-  ) => { readonly exports: Readonly<Record<'run', () => void>> };
+  ) => { readonly exports: Readonly<Record<string, (...words: number[]) => void>> };
 }
 
 export const webAssembly = (globalThis as unknown as { WebAssembly: Api }).WebAssembly;

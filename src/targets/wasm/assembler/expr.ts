@@ -71,6 +71,7 @@ const unary =
 
 export const eqz = unary('i32', [0x45], '!');
 export const ctz = unary('i32', [0x68], 'ctz');
+export const popcnt = unary('i32', [0x69], 'popcnt');
 
 export function minU(a: Expr, b: Expr): Expr {
   return choose(lt(a, b), a, b);
@@ -113,6 +114,8 @@ export const loadF32 = loader('f32', [0x2a], 2, 'f32');
 export const loadV = loader('v128', [0xfd, 0], 2, 'f32x4');
 /** One number in all four lanes. */
 export const loadSplat = loader('v128', [0xfd, 9], 2, 'splat');
+/** One float64 in both lanes. */
+export const loadSplat64 = loader('v128', [0xfd, 10], 3, 'splat64');
 export const storeI32 = storer([0x36], 2, 'i32');
 export const storeU8 = storer([0x3a], 0, 'u8');
 export const storeF32 = storer([0x38], 2, 'f32');
@@ -266,6 +269,7 @@ export const v = {
   iltU: binaryV(58, 'below'),
   igeS: binaryV(63, 'atLeast'),
   f64add: binaryV(240, '+'),
+  f64sub: binaryV(241, '-'),
   f64mul: binaryV(242, '*'),
   /** The two low lanes, unsigned integers, as float64. */
   lowToF64: unaryV(255, 'f64'),

@@ -1,5 +1,5 @@
 import { add, type Expr, eqz, type I32, i32, type Local, lt, type Type } from './expr.ts';
-import { unsigned } from './leb.ts';
+import { concat, unsigned } from './leb.ts';
 
 export interface Parameter {
   readonly name: string;
@@ -96,12 +96,10 @@ export class Func {
   }
 
   /** The body as the code section of a module wants it. */
-  assemble(): number[] {
-    const locals = this.locals.flatMap((l) => [1, typeCodes[l.type]]);
-    const body = [...unsigned(this.locals.length), ...locals];
-    for (const byte of this.code) body.push(byte);
-    body.push(0x0b);
-    return [...unsigned(body.length), ...body];
+  assemble(): Uint8Array {
+    const locals = [...unsigned(this.locals.length), ...this.locals.flatMap((l) => [1, typeCodes[l.type]])];
+    const length = locals.length + this.code.length + 1;
+    return concat([unsigned(length), locals, this.code, [0x0b]]);
   }
 
   print(): string {

@@ -37,3 +37,15 @@ export function text(value: string): number[] {
   const bytes = [...new TextEncoder().encode(value)];
   return [...unsigned(bytes.length), ...bytes];
 }
+
+export type Bytes = readonly number[] | Uint8Array;
+
+export function concat(parts: readonly Bytes[]): Uint8Array {
+  const bytes = new Uint8Array(parts.reduce((length, part) => length + part.length, 0));
+  let start = 0;
+  for (const part of parts) {
+    bytes.set(part, start);
+    start += part.length;
+  }
+  return bytes;
+}

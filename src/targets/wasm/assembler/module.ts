@@ -1,7 +1,7 @@
 import type { Type } from './expr.ts';
 import { type Expr, type I32, i32 } from './expr.ts';
 import { Func, type Parameter, typeCodes } from './func.ts';
-import { text, unsigned } from './leb.ts';
+import { type Bytes, concat, text, unsigned } from './leb.ts';
 
 /** A WebAssembly module over one imported shared memory, whose functions are all in one table. */
 export class Module {
@@ -27,18 +27,15 @@ export class Module {
       ...vector(f.result === 'void' ? [] : [[typeCodes[f.result]]]),
     ]);
     const count = this.funcs.length;
-    return Uint8Array.from([
-      ...[0x00, 0x61, 0x73, 0x6d, 1, 0, 0, 0],
-      ...section(1, vector([kernelType, ...types])),
-      ...section(
-        2,
-        vector([[...text('host'), ...text('memory'), 0x02, 0x03, ...unsigned(1), ...unsigned(maximumPages)]]),
-      ),
-      ...section(3, vector(this.funcs.map((_, i) => unsigned(i + 1)))),
-      ...section(4, vector([[0x70, 0x00, ...unsigned(count)]])),
-      ...section(7, vector([...this.exports].map(([name, f]) => [...text(name), 0x00, ...unsigned(f.index)]))),
-      ...section(9, vector([[0x00, 0x41, 0x00, 0x0b, ...vector(this.funcs.map((f) => unsigned(f.index)))]])),
-      ...section(10, vector(this.funcs.map((f) => f.assemble()))),
+    return concat([
+      [0x00, 0x61, 0x73, 0x6d, 1, 0, 0, 0],
+      section(1, vector([kernelType, ...types])),
+      section(2, vector([[...text('host'), ...text('memory'), 0x02, 0x03, ...unsigned(1), ...unsigned(maximumPages)]])),
+      section(3, vector(this.funcs.map((_, i) => unsigned(i + 1)))),
+      section(4, vector([[0x70, 0x00, ...unsigned(count)]])),
+      section(7, vector([...this.exports].map(([name, f]) => [...text(name), 0x00, ...unsigned(f.index)]))),
+      section(9, vector([[0x00, 0x41, 0x00, 0x0b, ...vector(this.funcs.map((f) => unsigned(f.index)))]])),
+      section(10, vector(this.funcs.map((f) => f.assemble()))),
     ]);
   }
 }
@@ -59,10 +56,10 @@ export function callKernel(place: Expr, item: I32, args: I32): Expr {
   };
 }
 
-function section(id: number, content: number[]): number[] {
-  return [id, ...unsigned(content.length), ...content];
+function section(id: number, content: Uint8Array): Uint8Array {
+  return concat([[id], unsigned(content.length), content]);
 }
 
-function vector(items: readonly (readonly number[])[]): number[] {
-  return [...unsigned(items.length), ...items.flat()];
+function vector(items: readonly Bytes[]): Uint8Array {
+  return concat([unsigned(items.length), ...items]);
 }

@@ -1,15 +1,9 @@
 import {
   add,
   addF,
-  and,
-  bitsOf,
-  choose,
-  ctz,
   type Expr,
   eq,
-  f32,
   gt,
-  type I32,
   i32,
   type Local,
   loadF32,
@@ -17,23 +11,19 @@ import {
   loadV,
   lt,
   mul,
-  mulF,
   ne,
-  or,
-  shl,
-  splat,
   storeF32,
   storeI32,
+  storeV,
   sub,
   sum,
   v,
-  xor,
   zeroFill,
 } from '../assembler/expr.ts';
-import { call, type Func } from '../assembler/func.ts';
-import { padded, panelBytes, panelsOf, panelWidth } from '../layout.ts';
-import { chunkRow, eachRow, type Kernel, type Kernels, rowParams } from './kernel.ts';
-import { maskWord, scaleOf } from './masks.ts';
+import type { Func } from '../assembler/func.ts';
+import { padded, rowBytes } from '../layout.ts';
+import { chunkRow, eachRow, eachStep, type Kernel, type Kernels, type RowArgs, rowParams } from './kernel.ts';
+import type { Listed } from './lists.ts';
 
 /**
  * Operands of which most numbers are zero. A row is a list of events, its numbers that are not zero: 8 bytes each, feature
@@ -44,110 +34,18 @@ export const eventBytes = 8;
 export const spanBytes = 16;
 export const spanWords = { start: 0, end: 4, shared: 8, mixed: 12 } as const;
 
-/**
- * Lists the non-zero numbers of a row from address `out` on, times a dropout mask where `p` is given; gives the end of the
- * list.
- */
-function listRow(k: Kernels, features: number, p: number | null): Func {
-  const { full, tail } = panelsOf(features);
-  const params = ['source', 'rows', 'row', 'out', 'span', ...(p === null ? [] : ['mask'])];
-  const write = (f: Func) => {
-    const [source, rows, row, out, span, mask] = f.parameters;
-    const begin = f.let('begin', out);
-    const differ = f.let('differ', 0);
-    const word = p === null ? null : f.let('word', maskWord(mask, i32(0), rows, row));
-    f.do(storeI32(span, out, spanWords.start));
-    const panel = (address: Local, feature: Local, vectors: number) => {
-      const bits = f.let('bits', nonZeros(address, vectors));
-      if (word) f.set(bits, and(bits, loadI32(word)));
-      f.while(bits, () => {
-        const k = f.let('k', ctz(bits));
-        const at = f.let('at', add(address, mul(k, 4)));
-        const value = p === null ? loadI32(at) : bitsOf(mulF(loadF32(at), f32(scaleOf(p))));
-        f.do(storeI32(out, add(feature, k)));
-        f.do(storeI32(out, f.let('value', value), 4));
-        f.set(differ, or(differ, xor(loadI32(out, 4), loadI32(begin, 4))));
-        f.set(out, add(out, eventBytes));
-        f.set(bits, and(bits, sub(bits, 1)));
-      });
-      if (word) f.set(word, add(word, mul(rows, 4)));
-    };
-    const feature = f.let('feature', 0);
-    if (full > 0) {
-      const address = f.let('address', add(source, mul(row, panelBytes)));
-      f.while(lt(feature, full * panelWidth), () => {
-        panel(address, feature, 8);
-        f.set(address, add(address, mul(rows, panelBytes)));
-        f.set(feature, add(feature, panelWidth));
-      });
-    }
-    if (tail > 0) {
-      const address = f.let('address', sum(source, mul(rows, full * panelBytes), mul(row, tail * 4)));
-      panel(address, feature, tail / 4);
-    }
-    f.do(storeI32(span, out, spanWords.end));
-    f.do(storeI32(span, choose(eq(out, begin), i32(0), loadI32(begin, 4)), spanWords.shared));
-    f.do(storeI32(span, choose(differ, begin, out), spanWords.mixed));
-    f.return(out);
-  };
-  return k.helper(`list${p === null ? '' : `Masked_${p}`}_${features}`, params, write, 'i32');
+/** What `mixed` is of a row that has no list: all its numbers lie where the list would start. */
+export const dense = 0;
+
+/** Bytes from such a row to the next: an odd number of cache lines, so that rows do not all fall on the same ones. */
+export function denseRowBytes(features: number): number {
+  const apart = rowBytes(features);
+  // A list must have room for it.
+  return apart <= eventBytes * padded(features) ? apart : 4 * padded(features);
 }
 
-/** Lists the features whose bits are set, with the value 1, from address `out` on; gives the end of the list. */
-export function listBits(k: Kernels, features: number): Func {
-  const write = (f: Func) => {
-    const [words, out, span] = f.parameters;
-    const one = 0x3f800000;
-    f.do(storeI32(span, out, spanWords.start));
-    f.do(storeI32(span, i32(one), spanWords.shared));
-    const feature = f.local('i32', 'feature');
-    f.for(feature, 0, i32(padded(features)), panelWidth, () => {
-      const bits = f.let('bits', loadI32(words));
-      f.while(bits, () => {
-        f.do(storeI32(out, add(feature, ctz(bits))));
-        f.do(storeI32(out, i32(one), 4));
-        f.set(out, add(out, eventBytes));
-        f.set(bits, and(bits, sub(bits, 1)));
-      });
-      f.set(words, add(words, 4));
-    });
-    f.do(storeI32(span, out, spanWords.end));
-    f.do(storeI32(span, out, spanWords.mixed));
-    f.return(out);
-  };
-  return k.helper(`listBits_${features}`, ['words', 'out', 'span'], write, 'i32');
-}
-
-/** One bit for each number of a panel's row that is not zero. */
-export function nonZeros(address: Expr, vectors: number): Expr {
-  return maskBits(Array.from({ length: vectors }, (_, i) => v.ne(loadV(address, 16 * i), splat(0))));
-}
-
-/** One bit for each lane of up to 8 vectors whose lanes are all 0 or all 1. */
-export function maskBits(masks: readonly Expr[]): Expr {
-  const pairs = inTwos(masks).map(([a, b = splat(0)]) => v.narrow32(a, b));
-  const fours = inTwos(pairs).map(([a, b = splat(0)]) => v.bitmask8(v.narrow16(a, b)));
-  return fours.map((bits, i) => (i === 0 ? bits : shl(bits, 16 * i))).reduce((a, b) => or(a, b));
-}
-
-const inTwos = <T>(items: readonly T[]): T[][] =>
-  Array.from({ length: Math.ceil(items.length / 2) }, (_, i) => items.slice(2 * i, 2 * i + 2));
-
-export const listRowCall = (k: Kernels, features: number, args: readonly I32[]): Expr =>
-  call(listRow(k, features, null), args);
-
-/** Lists all rows of an array, times a dropout mask where `p` is given; each chunk has its own stretch of `events`. */
-export function listKernel(k: Kernels, features: number, p: number | null): Kernel {
-  const list = listRow(k, features, p);
-  const params = ['source', 'mask', 'rows', 'events', 'spans', ...rowParams] as const;
-  return k.kernel(`lists${p === null ? '' : `Masked_${p}`}_${features}`, params, (f, item, a) => {
-    const out = f.let('out', add(a.events, mul(item, mul(mul(a.group, a.T), padded(features) * eventBytes))));
-    eachRow(f, a, item, (row) => {
-      const span = add(a.spans, mul(row, spanBytes));
-      f.set(out, call(list, [a.source, a.rows, row, out, span, ...(p === null ? [] : [a.mask])]));
-    });
-  });
-}
+/** Whether the rows of a step, given the first one's span, lie number after number. */
+export const isDense = (span: Expr): Expr => eq(loadI32(span, spanWords.mixed), dense);
 
 /** The events of a row. */
 function eachEvent(f: Func, span: Local, body: (event: Local) => void): void {
@@ -160,9 +58,9 @@ function eachEvent(f: Func, span: Local, body: (event: Local) => void): void {
 }
 
 /** Sums over the listed rows of a chunk, of valid steps only where `lengths` is not 0. */
-export function listSumsKernel(k: Kernels, features: number): Kernel {
+export function listSumsKernel(k: Kernels, { features, real }: Listed): Kernel {
   const params = ['spans', 'parts', 'lengths', ...rowParams] as const;
-  return k.kernel(`listSums_${features}`, params, (f, item, a) => {
+  return k.kernel(`listSums${real ? 'Real' : ''}_${features}`, params, (f, item, a) => {
     const parts = f.let('sums', add(a.parts, mul(item, padded(features) * 4)));
     f.do(zeroFill(parts, i32(padded(features) * 4)));
     eachRow(f, a, item, (row, b, t) => {
@@ -170,6 +68,7 @@ export function listSumsKernel(k: Kernels, features: number): Kernel {
       f.if(a.lengths, () => f.set(valid, lt(t, loadI32(add(a.lengths, mul(b, 4))))));
       f.if(valid, () => {
         const span = f.let('span', add(a.spans, mul(row, spanBytes)));
+        if (real) f.if(isDense(span), () => addVectors(f, parts, loadI32(span), padded(features) / 4));
         eachEvent(f, span, (event) => {
           const at = f.let('at', add(parts, mul(loadI32(event), 4)));
           f.do(storeF32(at, addF(loadF32(at), loadF32(event, 4))));
@@ -179,29 +78,62 @@ export function listSumsKernel(k: Kernels, features: number): Kernel {
   });
 }
 
+/** Adds so many vectors from one address to those at another. */
+function addVectors(f: Func, to: Expr, from: Expr, vectors: number): void {
+  const [target, source] = [f.let('target', to), f.let('source', from)];
+  const left = f.let('vectors', vectors);
+  f.while(left, () => {
+    f.do(storeV(target, v.add(loadV(target), loadV(source))));
+    f.set(target, add(target, 16));
+    f.set(source, add(source, 16));
+    f.set(left, sub(left, 1));
+  });
+}
+
 /** Words of `starts` per chunk: where the events of each feature start, in two parts, the end, and the shared value. */
 export const startsWords = (inputs: number): number => 2 * inputs + 2;
 
+/** The rows of a chunk that have lists. */
+function eachSparseRow(
+  f: Func,
+  a: RowArgs & { readonly spans: Local },
+  chunk: Expr,
+  { real }: Listed,
+  body: (span: Local, row: Local) => void,
+): void {
+  eachStep(f, a, chunk, (first, _, samples) => {
+    const span = f.let('span', add(a.spans, mul(first, spanBytes)));
+    const row = f.let('row', first);
+    const left = f.let('left', samples);
+    if (real) f.if(isDense(span), () => f.set(left, 0));
+    f.while(left, () => {
+      body(span, row);
+      f.set(span, add(span, spanBytes));
+      f.set(row, add(row, 1));
+      f.set(left, sub(left, 1));
+    });
+  });
+}
+
 /**
  * Sorts the events of a chunk by feature; of each feature those first whose value is that of the chunk's last event, and
- * need not be multiplied one by one. `sorted` has the events: row and value.
+ * need not be multiplied one by one. `sorted` has the events: row and value. Rows that go through dense products are left out.
  */
-export function sortKernel(k: Kernels, inputs: number): Kernel {
+export function sortKernel(k: Kernels, listed: Listed): Kernel {
+  const inputs = listed.features;
   const params = ['events', 'spans', 'sorted', 'starts', ...rowParams] as const;
-  return k.kernel(`sort_${inputs}`, params, (f, item, a) => {
+  return k.kernel(`sort${listed.real ? 'Real' : ''}_${inputs}`, params, (f, item, a) => {
     const words = startsWords(inputs);
     const starts = f.let('begin', add(a.starts, mul(item, words * 4)));
     f.do(zeroFill(starts, i32(words * 4)));
     const shared = f.let('shared', 0);
-    eachRow(f, a, item, (row) => {
-      const span = f.let('span', add(a.spans, mul(row, spanBytes)));
+    eachSparseRow(f, a, item, listed, (span) => {
       const end = f.let('end', loadI32(span, spanWords.end));
       f.if(gt(end, loadI32(span, spanWords.start)), () => f.set(shared, loadI32(sub(end, 4))));
     });
     const place = f.local('i32', 'place');
     const eachOfChunk = (visit: (event: Local, row: Local) => void) =>
-      eachRow(f, a, item, (row) => {
-        const span = f.let('span', add(a.spans, mul(row, spanBytes)));
+      eachSparseRow(f, a, item, listed, (span, row) => {
         eachEvent(f, span, (event) => {
           f.set(place, sum(starts, mul(loadI32(event), 8), mul(ne(loadI32(event, 4), shared), 4)));
           visit(event, row);

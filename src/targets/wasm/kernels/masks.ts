@@ -113,11 +113,7 @@ export function applyMaskKernel(k: Kernels, features: number, p: number): Kernel
           f.while(lt(word, end), () => {
             const bits = f.let('bits', v.splatInt(loadI32(word)));
             const [x, y] = [f.let('xAt', add(a.x, o)), f.let('yAt', add(a.y, o))];
-            for (let i = 0; i < vectors; i++) {
-              const own = lanesI32(1 << (4 * i), 2 << (4 * i), 4 << (4 * i), 8 << (4 * i));
-              const kept = v.ieq(v.and(bits, own), own);
-              f.do(storeV(y, v.and(v.mul(loadV(x, 16 * i), splat(scaleOf(p))), kept), 16 * i));
-            }
+            for (let i = 0; i < vectors; i++) f.do(storeV(y, maskedVector(loadV(x, 16 * i), bits, i, p), 16 * i));
             f.set(o, add(o, width));
             f.set(word, add(word, 4));
           });
@@ -125,6 +121,12 @@ export function applyMaskKernel(k: Kernels, features: number, p: number): Kernel
       });
     });
   });
+}
+
+/** The vector `i` of a panel's row times the mask, given its word in all lanes. */
+export function maskedVector(x: Expr, word: Expr, i: number, p: number): Expr {
+  const own = lanesI32(1 << (4 * i), 2 << (4 * i), 4 << (4 * i), 8 << (4 * i));
+  return v.and(v.mul(x, splat(scaleOf(p))), v.ieq(v.and(word, own), own));
 }
 
 /** What dropout multiplies the numbers by that it keeps. */

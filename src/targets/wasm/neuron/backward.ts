@@ -25,6 +25,10 @@ export function backwardSequences(plan: NeuronPlan): string[] {
   return [...new Set([...plan.adjoint.inputs.map((_, i) => `dInput${i}`), ...plan.outers.map((o) => o.left)])];
 }
 
+/** Arrays beside `carried` for what cannot be written in the place of what is still read. */
+export const otherCarried = ({ carriedInPlace }: NeuronPlan): string[] =>
+  carriedInPlace.flatMap((inPlace, i) => (inPlace ? [] : [`carriedToo${i}`]));
+
 /** Inputs that are normalised on reading: batchnorm's gradient is made of sums over their cotangents. */
 export const affineInputs = ({ affine }: NeuronPlan): number[] => affine.flatMap((is, i) => (is ? [i] : []));
 
@@ -39,7 +43,8 @@ export function backwardKernel(k: Kernels, name: string, plan: NeuronPlan): Kern
     ...sharedParams(plan),
     'dOutput',
     ...backwardSequences(plan),
-    ...adjoint.states.flatMap((_, i) => [`carried${i}`, `carriedToo${i}`]),
+    ...adjoint.states.map((_, i) => `carried${i}`),
+    ...otherCarried(plan),
     ...plan.backwardScratch.map((v) => `scratch${v.id}`),
     ...(adjoint.sums.length > 0 ? ['sums'] : []),
     ...affineInputs(plan).map((i) => `inputSums${i}`),
@@ -49,7 +54,7 @@ export function backwardKernel(k: Kernels, name: string, plan: NeuronPlan): Kern
   return k.kernel(`backward_${name}`, params, (f, chunk, args) => {
     const a = args as Named & LoopArgs;
     const now = adjoint.states.map((_, i) => a[`carried${i}`]);
-    const next = adjoint.states.map((_, i) => a[`carriedToo${i}`]);
+    const next = adjoint.states.map((_, i) => (plan.carriedInPlace[i] ? now[i] : a[`carriedToo${i}`]));
     const places = sharedPlaces(plan, a);
     places.set(adjoint.outputCotangent.id, { base: a.dOutput, at: 'row' });
     adjoint.states.forEach((s, i) => void places.set(s.after.id, { base: now[i], at: 'sample' }));
@@ -69,7 +74,10 @@ export function backwardKernel(k: Kernels, name: string, plan: NeuronPlan): Kern
     const sums = adjoint.sums.length > 0 ? zeroed(a.sums, adjoint.sums.length) : null;
     const inputSums = new Map(affineInputs(plan).map((i) => [i, zeroed(a[`inputSums${i}`], 2)]));
     const begin = (c: StepContext) => {
-      writer.overNeurons(c, (o) => now.forEach((base) => void writer.store({ base, at: 'sample' }, splat(0), o)));
+      writer.overNeurons(c, (o) => {
+        for (const base of now) writer.store({ base, at: 'sample' }, splat(0), o);
+        return null;
+      });
     };
     const scratch =
       plan.gates.products.size > 0 ? f.let('scratch', add(a.dotScratch, mul(chunk, scratchBytes(features)))) : null;
@@ -130,6 +138,7 @@ export function backwardKernel(k: Kernels, name: string, plan: NeuronPlan): Kern
         },
       });
       now.forEach((base, i) => {
+        if (plan.carriedInPlace[i]) return;
         const swapped = f.let('swapped', base);
         f.set(base, next[i]);
         f.set(next[i], swapped);

@@ -1,14 +1,17 @@
 import type { Atom, Eqn } from '../../../ir/step.ts';
-import { add, type Expr, i32, type Local, lt, mul, sub } from '../assembler/expr.ts';
+import { add, type Expr, i32, type Local, lt, mul, splat, sub, v } from '../assembler/expr.ts';
 import { call, type Func } from '../assembler/func.ts';
-import { eventBytes, listRowCall, spanBytes } from '../kernels/events.ts';
+import { eventBytes, spanBytes } from '../kernels/events.ts';
 import { gather } from '../kernels/gather.ts';
 import { type Kernel, type Kernels, rowParams } from '../kernels/kernel.ts';
+import { type Listed, listRows } from '../kernels/lists.ts';
 import { softmaxAdjointRow, softmaxRow } from '../kernels/softmax.ts';
-import { matrixRows, padded, panelsOf } from '../layout.ts';
+import { padded, panelsOf } from '../layout.ts';
+import { emit } from './emit.ts';
 import { type NeuronPlan, stateOf } from './plan.ts';
 import {
   allPanels,
+  type Bits,
   BodyWriter,
   type LoopArgs,
   type Place,
@@ -39,7 +42,7 @@ export const ownOutput = ({ step }: NeuronPlan): boolean => stateOf(step, step.o
 /** Where the values of the forward pass lie. */
 export function sharedPlaces(plan: NeuronPlan, a: Named): Map<number, Place> {
   const places = commonPlaces(plan, a, statesOf(plan, a), { base: a.output, at: 'row' });
-  for (const v of plan.kept) places.set(v.id, { base: a[`kept${v.id}`], at: 'row' });
+  for (const { id } of plan.kept) places.set(id, { base: a[`kept${id}`], at: 'row' });
   return places;
 }
 
@@ -77,8 +80,8 @@ export function commonPlaces(
     const affine = plan.affine[i] ? { mean: a[`mean${i}`], scale: a[`scale${i}`], bias: a[`bias${i}`] } : undefined;
     places.set(variable.id, { base: a[`input${i}`], at: 'row', affine });
   });
-  for (const v of plan.once) {
-    places.set(v.id, { base: a[`once${v.id}`], at: v.type.extent === 'scalar' ? 'scalar' : 'features' });
+  for (const { id, type } of plan.once) {
+    places.set(id, { base: a[`once${id}`], at: type.extent === 'scalar' ? 'scalar' : 'features' });
   }
   return places;
 }
@@ -89,29 +92,38 @@ const isBody = ({ step }: NeuronPlan, atom: Atom): boolean => step.body.some((e)
 export function forwardKernel(k: Kernels, name: string, plan: NeuronPlan): Kernel {
   const { step, features } = plan;
   const scratch = [...plan.forwardScratch, ...plan.copies].map((v) => `scratch${(v as { id: number }).id}`);
-  const products = plan.products.flatMap((_, i) => [`events${i}`, `spans${i}`]);
-  const params = [...sharedParams(plan), ...scratch, ...products, ...rowParams];
+  const products = plan.operands.flatMap((_, i) => [`events${i}`, `spans${i}`]);
+  const params = [
+    ...sharedParams(plan),
+    ...scratch,
+    ...products,
+    ...(plan.gates.output ? ['gates'] : []),
+    ...rowParams,
+  ];
   return k.kernel(`forward_${name}`, params, (f, chunk, args) => {
     const a = args as Named & LoopArgs;
     const places = sharedPlaces(plan, a);
     for (const v of plan.forwardScratch) places.set(v.id, { base: a[`scratch${v.id}`], at: 'sample' });
-    const writer = new BodyWriter(f, features, a, places);
+    const writer = new BodyWriter(f, features, a, places, plan.recomputed);
     const operands = new Map<Atom, Place>(
       plan.copies.map((v) => [v, { base: a[`scratch${(v as { id: number }).id}`], at: 'sample' }]),
     );
     const operandPlace = (atom: Atom) => (operands.get(atom) ?? writer.placeOf(atom)) as Place;
-    const events = plan.products.map((_, i) => f.let('events', a[`events${i}`]));
+    const events = plan.operands.map((_, i) => f.let('events', a[`events${i}`]));
     const rowOperation = (eqn: Eqn, c: StepContext) => {
       const target = writer.placeOf(eqn.out) as Place;
       if (eqn.prim === 'matvec') {
-        const n = plan.products.findIndex((p) => p.out === eqn.out);
+        const n = plan.operands.findIndex(({ vector }) => vector === eqn.args[1]);
+        const listed = { features, real: plan.operands[n].real };
+        const lists = { events: events[n], spans: a[`spans${n}`] };
+        const isFirst = plan.products.find(({ vector }) => vector === eqn.args[1])?.out === eqn.out;
+        if (isFirst) listOperand(k, writer, c, listed, operandPlace(eqn.args[1]), lists);
         const matrix = (writer.placeOf(eqn.args[0]) as Place).base;
-        recurrentProduct(k, writer, c, {
-          matrix,
-          source: operandPlace(eqn.args[1]),
-          target,
-          events: events[n],
-          spans: a[`spans${n}`],
+        const to = writer.rowsOf(target, c);
+        const panel = f.local('i32', 'panel');
+        f.for(panel, 0, i32(panelsOf(features).count), 1, () => {
+          const rows = [target.base, to.rows, to.row, lists.spans, c.firstRow];
+          f.do(call(gather(k, features, listed), [panel, c.samples, matrix, ...rows]));
         });
       } else rowByRow(k, writer, c, eqn, eqn.args.map(operandPlace), target);
     };
@@ -120,9 +132,23 @@ export function forwardKernel(k: Kernels, name: string, plan: NeuronPlan): Kerne
     const kept = new Set(step.body.flatMap((e) => (places.has(e.out.id) ? [e.out.id] : [])));
     const stores = forwardStores(plan, statesOf(plan, a), { base: a.output, at: 'row' }, operands);
     writer.overTime(chunk, allPanels(features, plan.forward), false, null, (c) =>
-      writeStep(writer, plan.forward, c, stores, kept, { rowOperation }),
+      writeStep(writer, plan.forward, c, stores, kept, { rowOperation, bits: gateBits(f, plan, a) }),
     );
   });
+}
+
+/** Which neurons' cotangents will matter: those where the gate is not zero. */
+function gateBits(f: Func, plan: NeuronPlan, a: Named): Bits | null {
+  const { output, eqns } = plan.gates;
+  if (!output) return null;
+  return {
+    level: Math.max(...eqns.flatMap((e) => e.args).map(plan.forward.levelOf)),
+    base: a.gates,
+    lanes: (reader) => {
+      for (const eqn of eqns) reader.define(eqn.out.id, emit(f, eqn, reader.read));
+      return v.ne(reader.read(output), splat(0));
+    },
+  };
 }
 
 /** What is stored besides the variables that have a place: copies, and states and outputs that are no variable of their own. */
@@ -144,25 +170,18 @@ export function forwardStores(
   return stores;
 }
 
-/** y = M x for the samples of a chunk at one step; x is listed first, and stays so for the gradient of M. */
-function recurrentProduct(
+/** Lists the operand of recurrent products for the samples of a chunk at one step, for the products and the gradients. */
+function listOperand(
   k: Kernels,
   writer: BodyWriter,
   c: StepContext,
-  p: { matrix: Expr; source: Place; target: Place; events: Local; spans: Expr },
+  listed: Listed,
+  source: Place,
+  lists: { readonly events: Local; readonly spans: Expr },
 ): void {
-  const { f, features } = writer;
-  const from = writer.rowsOf(p.source, c);
-  const to = writer.rowsOf(p.target, c);
-  eachSampleRow(f, c, [from.row, c.firstRow], ([source, row]) => {
-    const span = add(p.spans, mul(row, spanBytes));
-    f.set(p.events, listRowCall(k, features, [p.source.base, from.rows, source, p.events, span]));
-  });
-  const panel = f.local('i32', 'panel');
-  f.for(panel, 0, i32(panelsOf(features).count), 1, () => {
-    const rows = [matrixRows(features), p.target.base, to.rows, to.row, p.spans, c.firstRow];
-    f.do(call(gather(k, features), [panel, c.samples, p.matrix, ...rows]));
-  });
+  const { row, rows } = writer.rowsOf(source, c);
+  const span = add(lists.spans, mul(c.firstRow, spanBytes));
+  listRows(k, writer.f, listed, null, { source: source.base, rows, row, n: c.samples, out: lists.events, span });
 }
 
 /** Walks rows of several arrays along the samples of a chunk. */

@@ -15,8 +15,9 @@ import {
   sub,
 } from '../assembler/expr.ts';
 import { call, type Func } from '../assembler/func.ts';
-import { eventBytes, listBits, listRowCall, nonZeros, spanBytes } from '../kernels/events.ts';
+import { eventBytes, spanBytes } from '../kernels/events.ts';
 import { type Kernel, type Kernels, onPanel, panelStart, rowParams } from '../kernels/kernel.ts';
+import { listBits, listRowCall, nonZeros } from '../kernels/lists.ts';
 import { meet, meetingBytes } from '../kernels/meet.ts';
 import { sumRows } from '../kernels/rows.ts';
 import { padded, panelsOf } from '../layout.ts';

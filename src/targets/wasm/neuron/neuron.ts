@@ -1,8 +1,8 @@
 import type { Step } from '../../../ir/step.ts';
+import { listGatesKernel } from '../kernels/gates.ts';
 import type { Kernel, Kernels } from '../kernels/kernel.ts';
 import { backwardKernel } from './backward.ts';
 import { forwardKernel } from './forward.ts';
-import { gateKernel } from './gateKernel.ts';
 import { type NeuronPlan, planNeuron } from './plan.ts';
 
 /** The kernels of a neuron and what they rest on. */
@@ -28,6 +28,6 @@ export function neuronKernels(
     plan,
     forward: forwardKernel(k, name, plan),
     backward: backwardKernel(k, name, plan),
-    gate: plan.gates.output ? gateKernel(k, name, plan) : null,
+    gate: plan.gates.output ? listGatesKernel(k, features) : null,
   };
 }

@@ -28,12 +28,16 @@ export interface NeuronPlan {
   readonly backwardScratch: readonly Var[];
   /** Operands of row operations that lie nowhere as they are (a normalised input). */
   readonly copies: readonly Atom[];
-  /** Recurrent products of the forward pass: their operands' events are kept for the matrix gradients. */
+  /** Recurrent products of the forward pass. */
   readonly products: readonly { readonly matrix: Var; readonly vector: Var; readonly out: Var }[];
+  /** Their operands, each once, whose events are kept for the matrix gradients; whether they hold real numbers after the first step. */
+  readonly operands: readonly { readonly vector: Var; readonly real: boolean }[];
+  /** By state, whether what is carried to the step before can take the place of what was carried from the step after. */
+  readonly carriedInPlace: readonly boolean[];
   /** Whether the cotangent of the first input can take the place of that of the output, which is read before it is written. */
   readonly inPlace: boolean;
-  /** For each outer product of the adjoint: its product, and the sequence that its left operand lies in. */
-  readonly outers: readonly { readonly product: number; readonly left: string }[];
+  /** For each outer product of the adjoint: its operand, and the sequence that its left operand lies in. */
+  readonly outers: readonly { readonly operand: number; readonly left: string }[];
   /** Parameters and prelude variables that the kernels read, by id. */
   readonly once: readonly Var[];
 }
@@ -66,8 +70,12 @@ export function planNeuron(step: Step, features: number, affine: readonly boolea
     .filter((e) => e.prim === 'matvec')
     .map((e) => ({ matrix: e.args[0] as Var, vector: e.args[1] as Var, out: e.out }));
 
+  const operands = [...new Set(products.map((p) => p.vector))].map((vector) => ({
+    vector,
+    real: isReal(step, vector),
+  }));
   const outers = adjoint.outers.map((o, n) => ({
-    product: products.findIndex((p) => p.matrix === o.target && p.vector === o.right),
+    operand: operands.findIndex(({ vector }) => vector === o.right),
     left: leftName(adjoint, n),
   }));
   const results = [
@@ -96,8 +104,10 @@ export function planNeuron(step: Step, features: number, affine: readonly boolea
     inferenceScratch,
     backwardScratch,
     copies: [...new Set(copies)],
+    carriedInPlace: adjoint.states.map(({ after, before }) => isReadBefore(adjoint, backward, after, before)),
     inPlace: isInPlace(adjoint, backward),
     products,
+    operands,
     outers,
     once: onceVars(step, adjoint),
   };
@@ -124,6 +134,11 @@ function isInPlace({ inputs, body, outputCotangent, sums, outers, states }: Adjo
   );
 }
 
+/** Whether nothing reads a state's cotangent after the step once that before the step is known. */
+function isReadBefore({ body }: AdjointStep, { levelOf }: Levels, after: Var, before: Atom): boolean {
+  return body.every((e) => !e.args.includes(after) || levelOf(e.out) <= levelOf(before));
+}
+
 const cheap: readonly Prim[] = ['add', 'sub', 'mul', 'neg', 'min', 'max', 'relu', 'abs', 'clamp', 'select', 'spike'];
 
 /** Cheap equations whose operands the backward pass has at hand: inputs, states before and after the step, other residuals. */
@@ -134,6 +149,13 @@ function recomputable(step: Step, adjoint: AdjointStep, wanted: readonly Var[]):
   return step.body.filter(
     (e) => wanted.includes(e.out) && cheap.includes(e.prim) && e.args.every(atHand) && !inRowOperations.has(e.out),
   );
+}
+
+/** Whether a vector holds more than spikes or counts; states start anywhere, but go on as what they are set to. */
+function isReal({ states }: Step, vector: Var): boolean {
+  const state = states.find((s) => s.before === vector);
+  const value = state ? state.after : vector;
+  return value.kind === 'var' && value.type.set === 'real';
 }
 
 /** An outer product's left operand shares the sequence of the input cotangent that it is, where it is one. */

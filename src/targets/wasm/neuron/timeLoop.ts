@@ -8,13 +8,19 @@ import {
   loadV,
   lt,
   mul,
+  or,
+  shl,
+  shrU,
   splat,
+  storeI32,
   storeV,
   sub,
   v,
 } from '../assembler/expr.ts';
 import type { Func } from '../assembler/func.ts';
 import { chunkRow, onPanel, type RowArgs, samplesOf } from '../kernels/kernel.ts';
+import { maskBits } from '../kernels/lists.ts';
+import { maskWord } from '../kernels/masks.ts';
 import { existing } from '../kernels/norm.ts';
 import { padded, panelBytes, panelsOf } from '../layout.ts';
 import { emit } from './emit.ts';
@@ -140,8 +146,11 @@ export class BodyWriter {
     }
   }
 
-  /** All neurons of the step's samples, panel by panel and row by row, four at a time. */
-  overNeurons(c: StepContext, body: (offsets: Offsets) => void): void {
+  /**
+   * All neurons of the step's samples, panel by panel and row by row, four at a time. Where an array of `bits` is given, of
+   * a word per row and panel as dropout masks have, the body says which lanes are set (all bits of a lane, or none).
+   */
+  overNeurons(c: StepContext, body: (offsets: Offsets) => Expr | null, bits: Expr | null = null): void {
     const { f, features } = this;
     const panel = f.let('panel', c.firstPanel);
     f.while(lt(panel, c.endPanel), () => {
@@ -152,7 +161,12 @@ export class BodyWriter {
         if (c.reversed) move(mul(sub(c.samples, 1), width));
         const left = f.let('left', c.samples);
         const count = width === panelBytes ? unrolled : 1;
+        const word = bits && {
+          at: f.let('wordAt', maskWord(bits, panel, this.rows, c.firstRow)),
+          value: f.local('i32', 'word'),
+        };
         f.while(left, () => {
+          if (word) f.set(word.value, i32(0));
           const offsets = Object.entries(first).map(([name, o]) => [name, f.let(name, o)] as const);
           const here = Object.fromEntries(offsets) as typeof first;
           const forward = (bytes: number) => Object.values(here).forEach((o) => void f.set(o, add(o, bytes)));
@@ -161,28 +175,24 @@ export class BodyWriter {
           f.while(group, () => {
             const addresses = new Map<string, Local>();
             const shifts = Array.from({ length: count }, (_, i) => 16 * i);
-            for (const shift of c.reversed ? shifts.reverse() : shifts)
-              body({ ...here, shift, whole: this.isWhole(width), addresses });
+            const lanes = (c.reversed ? shifts.reverse() : shifts).map((shift) =>
+              body({ ...here, shift, whole: this.isWhole(width), addresses }),
+            );
+            // The first lanes end up lowest when all vectors of the row have been shifted in from above.
+            if (word)
+              f.set(word.value, or(shrU(word.value, 4 * count), shl(maskBits(lanes as Expr[]), 32 - 4 * count)));
             forward((c.reversed ? -16 : 16) * count);
             f.set(group, sub(group, 1));
           });
+          if (word) {
+            f.do(storeI32(word.at, vectors < 8 ? shrU(word.value, 32 - 4 * vectors) : word.value));
+            f.set(word.at, add(word.at, 4));
+          }
           move(i32(c.reversed ? -width : width));
           f.set(left, sub(left, 1));
         });
       });
       f.set(panel, add(panel, 1));
-    });
-  }
-
-  /** The neurons of one row in a panel. */
-  inPanel(panel: Expr, sample: Expr, row: Expr, body: (vectors: readonly Offsets[]) => void): void {
-    onPanel(this.f, this.features, panel, (count, width) => {
-      const common = {
-        ...this.offsetsOf(panel, width, sample, row),
-        whole: this.isWhole(width),
-        addresses: new Map<string, Local>(),
-      };
-      body(Array.from({ length: count }, (_, i) => ({ ...common, shift: 16 * i })));
     });
   }
 
@@ -225,7 +235,7 @@ export class BodyWriter {
   }
 
   /** A value, 0 of padding neurons: they must not hand on infinities or NaN. */
-  private existing(value: Expr, { whole, features, shift }: Offsets): Expr {
+  existing(value: Expr, { whole, features, shift }: Offsets): Expr {
     return whole ? value : v.and(value, existing(this.features, add(features, shift)));
   }
 
@@ -282,7 +292,7 @@ export class BodyWriter {
   }
 }
 
-interface Reader {
+export interface Reader {
   readonly read: (atom: Atom) => Expr;
   readonly define: (id: number, value: Expr) => void;
 }
@@ -298,6 +308,14 @@ export interface Store {
   readonly place: Place;
 }
 
+/** A bit per neuron and row that a level computes. */
+export interface Bits {
+  readonly level: number;
+  readonly base: Expr;
+  /** Lanes that are set, all bits of them. */
+  readonly lanes: (reader: Reader) => Expr;
+}
+
 /** The code of one time step: level by level, elementwise equations with their stores, then row operations. */
 export function writeStep(
   writer: BodyWriter,
@@ -310,22 +328,28 @@ export function writeStep(
     /** More to do with the neurons at a level, at those levels. */
     readonly also?: (level: number, offsets: Offsets, reader: Reader) => void;
     readonly alsoAt?: ReadonlySet<number>;
+    readonly bits?: Bits | null;
   },
 ): void {
   levels.forEach((level, l) => {
     const here = stores.filter((s) => s.level === l);
-    const isWork = level.elementwise.length > 0 || here.length > 0 || options.alsoAt?.has(l);
+    const bits = options.bits?.level === l ? options.bits : null;
+    const isWork = level.elementwise.length > 0 || here.length > 0 || bits || options.alsoAt?.has(l);
     if (isWork) {
-      writer.overNeurons(c, (offsets) => {
+      const neurons = (offsets: Offsets) => {
         const reader = writer.reader(offsets);
         for (const eqn of level.elementwise) {
           const value = emit(writer.f, eqn, reader.read);
           reader.define(eqn.out.id, value);
           if (kept.has(eqn.out.id)) writer.store(writer.placeOf(eqn.out) as Place, value, offsets);
         }
-        for (const { value, place } of here) writer.store(place, reader.read(value), offsets);
         options.also?.(l, offsets, reader);
-      });
+        // What is stored may take the place of what was read.
+        const values = here.map(({ value }) => reader.read(value));
+        here.forEach(({ place }, i) => void writer.store(place, values[i], offsets));
+        return bits && writer.existing(bits.lanes(reader), offsets);
+      };
+      writer.overNeurons(c, neurons, bits?.base ?? null);
     }
     for (const eqn of level.rowOperations) options.rowOperation(eqn, c);
   });

@@ -1,6 +1,7 @@
+import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import { orthogonal } from '../../src/random/orthogonal.ts';
 import { Stream } from '../../src/random/stream.ts';
+import { orthogonal } from '../../src/targets/orthogonal.ts';
 
 /** The largest deviation of the rows' inner products from those of orthonormal ones. */
 function deviation(q: Float32Array, n: number): number {
@@ -47,6 +48,18 @@ describe('orthogonal', () => {
     expect(Math.abs(rotations / draws - 0.5)).toBeLessThan(5 * Math.sqrt(0.25 / draws));
     for (const mean of sums) expect(Math.abs(mean)).toBeLessThan(5 * Math.sqrt(0.5 / draws));
     for (const square of squares) expect(Math.abs(square - 0.5)).toBeLessThan(5 * Math.sqrt(0.125 / draws));
+  });
+
+  it.each([
+    [1, 'e00e5eb9444182f3'],
+    [2, '09e45126f54eee67'],
+    [3, '2ba3b0fe7f90c78f'],
+    [5, 'd08b139c7a285e9d'],
+    [127, 'f762c93067095693'],
+    [258, '9e97b28e5d5a6ec0'],
+  ])('draws, for %d rows, the bits of the plain loops that came first', (n, expected) => {
+    const bytes = Buffer.from(orthogonal(new Stream(3, 'bits'), n).buffer);
+    expect(createHash('sha256').update(bytes).digest('hex').slice(0, 16)).toBe(expected);
   });
 
   it('scales by the gain', () => {
