@@ -33,10 +33,44 @@ export interface Batch {
 /** The batch as a dense array [size, steps, features], for targets without event-driven products. */
 export function toDense(batch: Batch): Float32Array {
   if (batch.input.kind === 'dense') return batch.input.values;
-  const { offsets, units, counts } = batch.input;
   const dense = new Float32Array(batch.size * batch.steps * batch.features);
-  for (let row = 0; row < batch.size * batch.steps; row++) {
-    for (let k = offsets[row]; k < offsets[row + 1]; k++) dense[row * batch.features + units[k]] = counts[k];
-  }
+  forEachEvent(batch, batch.input, (place, count) => {
+    dense[place] = count;
+  });
   return dense;
+}
+
+function forEachEvent(
+  { size, steps, features }: Batch,
+  { offsets, units, counts }: EventInput,
+  visit: (place: number, count: number) => void,
+): void {
+  for (let row = 0; row < size * steps; row++) {
+    for (let k = offsets[row]; k < offsets[row + 1]; k++) visit(row * features + units[k], counts[k]);
+  }
+}
+
+/** Dense arrays for one batch of events after another: the zeros are not written again each time. */
+export class DenseBuffer {
+  private free: Float32Array | null = null;
+
+  /** Lends the batch as `toDense` gives it to `use`, until its promise is settled. */
+  async lend<T>(batch: Batch, use: (values: Float32Array) => Promise<T>): Promise<T> {
+    const { size, steps, features, input } = batch;
+    if (input.kind === 'dense') return use(input.values);
+    const length = size * steps * features;
+    const dense = this.free?.length === length ? this.free : new Float32Array(length);
+    this.free = null;
+    forEachEvent(batch, input, (place, count) => {
+      dense[place] = count;
+    });
+    try {
+      return await use(dense);
+    } finally {
+      forEachEvent(batch, input, (place) => {
+        dense[place] = 0;
+      });
+      this.free = dense;
+    }
+  }
 }

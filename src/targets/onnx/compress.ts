@@ -10,40 +10,45 @@ import {
   toNumber,
 } from './proto.ts';
 
-/** How the weights of the products are stored; the computation stays in float32. */
+/** How the weights of the products are stored. They are computed with in float32, but for products of int8 with spikes. */
 export type WeightType = 'float32' | 'float16' | 'int8';
 
+/** Where a matrix of int8 and its scales [out] are found, by the matrix's name in float32. */
+export const int8Name = (matrix: string) => `${matrix}.int8`;
+export const scaleName = (matrix: string) => `${matrix}.scale`;
+
 /**
- * Stores every matrix [in, out] that something is multiplied by in fewer bits, and adds the node that turns it back into
- * float32. `int8` is symmetric, with one scale for each of `out` channels: the largest absolute weight becomes 127.
+ * Stores every matrix [in, out] that something is multiplied by in fewer bits, and adds the nodes that turn it back into
+ * float32, where that is read. `int8` is symmetric, with one scale for each of `out` channels: the largest absolute weight becomes 127.
  */
 export function compressWeights(model: Model, type: WeightType): Model {
   if (type === 'float32') return model;
   const { graph } = model;
-  const factors = new Set(productsOf(graph.node).map((node) => node.input[1]));
+  const all = withSubgraphs(graph.node);
+  const read = new Set(all.flatMap(({ input }) => input));
+  const factors = new Set(all.filter(({ opType }) => opType === 'MatMul').map(({ input }) => input[1]));
   const nodes: Node[] = [];
   const initializer = graph.initializer.flatMap((tensor) => {
     // The front end's filters are float64, and no weights.
     const isWeight = tensor.dims.length === 2 && tensor.dataType === dataTypes.float32;
-    if (!factors.has(tensor.name) || !isWeight) return [tensor];
-    const { tensors, node } = type === 'int8' ? toInt8(tensor) : toFloat16(tensor);
-    nodes.push(node);
+    const isFactor = factors.has(tensor.name) || read.has(int8Name(tensor.name));
+    if (!isFactor || !isWeight) return [tensor];
+    const { tensors, nodes: toFloat } = type === 'int8' ? toInt8(tensor) : toFloat16(tensor);
+    if (read.has(tensor.name)) nodes.push(...toFloat);
     return tensors;
   });
   return { ...model, graph: { ...graph, initializer, node: [...nodes, ...graph.node] } };
 }
 
-/** Those in loops too: they multiply by tensors of the outer graph. */
-function productsOf(nodes: readonly Node[]): Node[] {
-  return nodes.flatMap((node) => [
-    ...(node.opType === 'MatMul' ? [node] : []),
-    ...node.attribute.flatMap(({ g }) => (g ? productsOf(g.node) : [])),
-  ]);
+/** Those in loops too: they read tensors of the outer graph. */
+function withSubgraphs(nodes: readonly Node[]): Node[] {
+  return nodes.flatMap((node) => [node, ...node.attribute.flatMap(({ g }) => (g ? withSubgraphs(g.node) : []))]);
 }
 
 interface Compressed {
   readonly tensors: Tensor[];
-  readonly node: Node;
+  /** Which turn them back into float32: operators that runtimes compute when they load a model. */
+  readonly nodes: Node[];
 }
 
 function toInt8(tensor: Tensor): Compressed {
@@ -56,14 +61,18 @@ function toInt8(tensor: Tensor): Compressed {
   // A channel of zeros has no scale of its own.
   const divisors = scales.map((s) => s || 1);
   const integers = Int8Array.from(values, (v, i) => Math.round(v / divisors[i % columns]));
-  const name = `${tensor.name}.int8`;
-  const scale = `${tensor.name}.scale`;
+  const name = int8Name(tensor.name);
+  const scale = scaleName(tensor.name);
+  const float = `${tensor.name}.integers`;
   return {
     tensors: [
       { name, dims: tensor.dims, dataType: dataTypes.int8, rawData: new Uint8Array(integers.buffer) },
       { name: scale, dims: [columns], dataType: dataTypes.float32, rawData: new Uint8Array(divisors.buffer) },
     ],
-    node: nodeOf('DequantizeLinear', [name, scale], tensor.name, attribute('axis', 1)),
+    nodes: [
+      nodeOf('Cast', [name], float, [attribute('to', dataTypes.float32)]),
+      nodeOf('Mul', [float, scale], tensor.name, []),
+    ],
   };
 }
 
@@ -72,10 +81,10 @@ function toFloat16(tensor: Tensor): Compressed {
   const name = `${tensor.name}.float16`;
   return {
     tensors: [{ name, dims: tensor.dims, dataType: dataTypes.float16, rawData: new Uint8Array(bits.buffer) }],
-    node: nodeOf('Cast', [name], tensor.name, attribute('to', dataTypes.float32)),
+    nodes: [nodeOf('Cast', [name], tensor.name, [attribute('to', dataTypes.float32)])],
   };
 }
 
-function nodeOf(opType: string, input: string[], output: string, option: Attribute): Node {
-  return { name: output, opType, input, output: [output], attribute: [option] };
+function nodeOf(opType: string, input: string[], output: string, options: Attribute[]): Node {
+  return { name: output, opType, input, output: [output], attribute: options };
 }

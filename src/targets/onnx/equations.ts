@@ -1,6 +1,18 @@
+import { typeOf } from '../../ir/primitives.ts';
 import type { Atom, Eqn, Prim, Var } from '../../ir/step.ts';
 import type { GraphBuilder, Value } from './builder.ts';
+import { emitEventProduct, emitRowMatrix, type RowMatrix } from './events.ts';
+import { emitIntegerProduct } from './integers.ts';
+import { once } from './once.ts';
 import { dataTypes } from './proto.ts';
+
+/** How products of a matrix and a vector are computed, where not by reading the whole matrix. */
+export interface ProductOptions {
+  /** Variables of one row that is mostly zeros, by id: products with them read only the rows of a matrix that count. */
+  readonly events?: ReadonlySet<number>;
+  /** Products with spikes are computed in integers, with the matrices that `compressWeights` stores in int8. */
+  readonly integers?: boolean;
+}
 
 /**
  * Which ONNX tensor holds each variable of a Step. Extents become shapes: `scalar` [], `features` [F], `matrix` [F, F],
@@ -11,26 +23,32 @@ export class Scope {
   private readonly values: Map<number, Value>;
   /** Matrices for products from the right, by variable. */
   private readonly transposes: Map<number, Value>;
-  /** Variables of one row that is mostly zeros, by id: products with them read only the rows of a matrix that count. */
-  readonly events: ReadonlySet<number>;
-
+  /** The same matrices for event-driven products, made where they are first asked for. */
+  private readonly rowMatrices: Map<number, () => RowMatrix>;
+  readonly products: ProductOptions;
   /** Variables that are known to lie between -1 and 1, by id. */
   readonly contractions: Set<number>;
 
-  constructor(builder: GraphBuilder, outer?: Scope, events: ReadonlySet<number> = new Set()) {
+  constructor(builder: GraphBuilder, outer?: Scope, products: ProductOptions = {}) {
     this.builder = builder;
     this.contractions = new Set(outer?.contractions);
-    this.events = events;
+    this.products = products;
     this.values = new Map(outer?.values);
     this.transposes = new Map(outer?.transposes);
+    this.rowMatrices = new Map(outer?.rowMatrices);
   }
 
   bind(variable: Var, value: Value): void {
     this.values.set(variable.id, value);
   }
 
-  bindTranspose(matrix: Var, value: Value): void {
+  /** `value` has `size` columns. */
+  bindTranspose(matrix: Var, value: Value, size: number): void {
     this.transposes.set(matrix.id, value);
+    this.rowMatrices.set(
+      matrix.id,
+      once(() => emitRowMatrix(this.builder, value, size)),
+    );
   }
 
   value(atom: Atom): Value {
@@ -42,9 +60,13 @@ export class Scope {
     if (matrix.kind === 'lit') throw new Error('a literal is no matrix');
     return bound(this.transposes, matrix);
   }
+
+  rowMatrix(matrix: Atom): RowMatrix {
+    return bound(this.rowMatrices, matrix as Var)();
+  }
 }
 
-function bound(map: ReadonlyMap<number, Value>, variable: Var): Value {
+function bound<T>(map: ReadonlyMap<number, T>, variable: Var): T {
   const value = map.get(variable.id);
   if (value === undefined) throw new Error(`no ONNX value for variable "${variable.name}"`);
   return value;
@@ -53,23 +75,6 @@ function bound(map: ReadonlyMap<number, Value>, variable: Var): Value {
 /** Emits equations in order and binds their variables in the scope. */
 export function emitEquations(scope: Scope, eqns: readonly Eqn[]): void {
   for (const eqn of eqns) scope.bind(eqn.out, emitters[eqn.prim](scope, eqn.args, eqn.out.name));
-}
-
-/** Matrices of fewer numbers are faster read whole than by the rows of the few operands that are not zero. */
-const smallestSparse = 1 << 17;
-
-export const isWorthEvents = (inputs: number, outputs: number): boolean => inputs * outputs >= smallestSparse;
-
-/**
- * x W for one row x [..., in] of which most are zero, W [in, out]: only the rows of W whose factor is not zero are read.
- * `axes` are those of x, all but the last of size 1.
- */
-export function emitEventProduct(builder: GraphBuilder, x: Value, axes: number, matrix: Value, wish: string): Value {
-  const places = builder.op('NonZero', [x], `${wish}_places`);
-  const active = builder.op('Gather', [places, builder.index(axes - 1)], `${wish}_active`, { axis: 0 });
-  const factors = builder.op('Gather', [x, active], `${wish}_factors`, { axis: axes - 1 });
-  const rows = builder.op('Gather', [matrix, active], `${wish}_rows`, { axis: 0 });
-  return builder.op('MatMul', [factors, rows], wish);
 }
 
 type Emitter = (scope: Scope, args: readonly Atom[], wish: string) => Value;
@@ -116,10 +121,14 @@ const emitters: Readonly<Record<Prim, Emitter>> = {
   },
 
   matvec(scope, [matrix, x], wish) {
-    const { builder, events } = scope;
-    const [vector, transpose] = [scope.value(x), scope.transpose(matrix)];
-    if (x.kind === 'var' && events.has(x.id)) return emitEventProduct(builder, vector, 2, transpose, wish);
-    return builder.op('MatMul', [vector, transpose], wish);
+    const { builder, products } = scope;
+    const vector = scope.value(x);
+    if (products.integers && typeOf(x).set === 'spike') {
+      return emitIntegerProduct(builder, vector, scope.transpose(matrix), wish);
+    }
+    if (x.kind === 'var' && products.events?.has(x.id))
+      return emitEventProduct(builder, vector, 2, scope.rowMatrix(matrix), wish);
+    return builder.op('MatMul', [vector, scope.transpose(matrix)], wish);
   },
 
   matvecTransposed(scope, [matrix, x], wish) {

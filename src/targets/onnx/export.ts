@@ -68,7 +68,7 @@ export function exportOnnx(graph: Graph, parameters: Tensors, options: ExportOpt
   const inputs = modelInputs(graph, model, shape);
   const outputs = modelOutputs(graph, model, shape);
   for (const { info } of [...inputs, ...outputs]) builder.name(info.name);
-  const emitted = emitNodes(builder, graph, model, { fold, segmentation, frontEnd });
+  const emitted = emitNodes(builder, graph, model, { fold, weights, segmentation, frontEnd });
   for (const { info, emit } of outputs) builder.node('Identity', [emit(builder, emitted)], [info.name]);
   const exported = {
     irVersion,

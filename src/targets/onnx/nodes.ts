@@ -1,5 +1,6 @@
 import { type Graph, type GraphNode, type NodeId, nodeById } from '../../ir/graph.ts';
 import type { GraphBuilder, Value } from './builder.ts';
+import type { WeightType } from './compress.ts';
 import { emitInput } from './input.ts';
 import type { ModelParameters } from './parameters.ts';
 import { emitPopulation, finalState } from './population.ts';
@@ -21,6 +22,7 @@ export interface EmittedNodes {
 
 export interface EmitOptions {
   readonly fold: boolean;
+  readonly weights: WeightType;
   /** Null for whole sequences. */
   readonly segmentation: Segmentation | null;
   /** Null where `x` is features, and not sound. */
@@ -35,7 +37,7 @@ export function emitNodes(
   builder: GraphBuilder,
   graph: Graph,
   parameters: ModelParameters,
-  { fold, segmentation, frontEnd }: EmitOptions,
+  { fold, weights, segmentation, frontEnd }: EmitOptions,
 ): EmittedNodes {
   const input = emitInput(builder, frontEnd, segmentation);
   const { time, stream } = input;
@@ -45,7 +47,11 @@ export function emitNodes(
 
   const operand = (id: NodeId): Operand => {
     const { time: hasTime, set } = nodeById(graph, id).type;
-    return { value: emitted(id), oneRow: hasTime && set !== 'real' ? time.oneStep : null };
+    return {
+      value: emitted(id),
+      oneRow: hasTime && set !== 'real' ? time.oneStep : null,
+      integers: weights === 'int8' && set === 'spike',
+    };
   };
 
   const emit = (node: GraphNode): Value => {
@@ -56,7 +62,7 @@ export function emitNodes(
         return emitProjection(builder, parameters, node, operand(node.input), fold);
       case 'population': {
         const inputs = node.inputs.map(emitted);
-        const population = emitPopulation(builder, parameters, time, node, inputs, fold);
+        const population = emitPopulation(builder, parameters, time, node, inputs, { fold, weights });
         node.step.states.forEach(({ name }, i) => {
           finalStates.set(finalState(node.layer, name), population.finalStates[i]);
         });

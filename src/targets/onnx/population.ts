@@ -1,6 +1,8 @@
 import type { PopulationNode } from '../../ir/graph.ts';
-import { combineSums } from '../../passes/combineSums.ts';
 import type { GraphBuilder, Value } from './builder.ts';
+import { combineStep } from './combine.ts';
+import { isWorthEvents } from './events.ts';
+import type { EmitOptions } from './nodes.ts';
 import type { ModelParameters } from './parameters.ts';
 import { emitPrelude } from './prelude.ts';
 import { emitSequence } from './sequence.ts';
@@ -29,23 +31,36 @@ export function emitPopulation(
   time: TimeAxis,
   node: PopulationNode,
   inputs: readonly Value[],
-  fold: boolean,
+  { fold, weights }: Pick<EmitOptions, 'fold' | 'weights'>,
 ): { output: Value; finalStates: Value[] } {
   const { size: features, bidirectional, id } = node;
-  const combined = combineSums(node.step, true);
+  const { factors, ...combined } = combineStep(parameters, node, fold, weights);
   const scope = emitPrelude(builder, parameters, node, combined, fold);
+  const scales = new Map(
+    [...factors].map(([state, values]) => [state, builder.tensor(`${id}.${state}.scale`, [features], values)]),
+  );
+  const scaled = (opType: 'Mul' | 'Div', states: readonly Value[]) =>
+    states.map((value, i) => {
+      const scale = scales.get(node.step.states[i].name);
+      return scale ? builder.op(opType, [value, scale], `${value}.scaled`) : value;
+    });
   const bothDirections = (v: Value, reversed: Value) =>
     builder.op('Concat', [v, reversed], `${id}.directions`, { axis: 1 });
-  const { output, finalStates } = emitSequence(scope, {
+  const sequence = emitSequence(scope, {
     step: combined.step,
     features,
     inputs: bidirectional ? inputs.map((v) => bothDirections(v, time.reverse(v, `${id}.reversed`))) : inputs,
-    initialStates: emitInitialStates(builder, parameters, time, node),
+    initialStates: scaled('Mul', emitInitialStates(builder, parameters, time, node)),
     valid: bidirectional ? bothDirections(time.valid, time.valid) : time.valid,
     alone: bidirectional ? null : time.alone,
     oneStep: time.oneStep,
-    restart: time.restart ? { mask: time.restart, states: emitFixedStates(builder, parameters, node) } : null,
+    integers: weights === 'int8' && isWorthEvents(features, features),
+    restart: time.restart
+      ? { mask: time.restart, states: scaled('Mul', emitFixedStates(builder, parameters, node)) }
+      : null,
   });
+  const { output } = sequence;
+  const finalStates = scaled('Div', sequence.finalStates);
   if (!bidirectional) return { output, finalStates };
 
   const [forward, backward] = [`${id}.forward`, `${id}.backward`].map((name) => builder.name(name));

@@ -1,8 +1,8 @@
-import { type Env, evaluate } from '../../ir/evaluate.ts';
 import type { PopulationNode } from '../../ir/graph.ts';
 import type { Prim, Step, Var } from '../../ir/step.ts';
 import { type CombinedStep, evaluateScaled, type ScaledMatrix } from '../../passes/combineSums.ts';
 import type { GraphBuilder, Value } from './builder.ts';
+import { evaluatePrelude } from './combine.ts';
 import { emitEquations, Scope } from './equations.ts';
 import { type ModelParameters, transposed } from './parameters.ts';
 import { dataTypes } from './proto.ts';
@@ -33,7 +33,7 @@ function emitOperators(
   for (const matrix of matrices) scope.bind(matrix.out, emitScaled(scope, matrix));
   for (const matrix of constantsOf(step, matrices).filter((v) => isOperand(step, 'matvec', v))) {
     const name = `${node.layer}.${matrix.name}.T`;
-    scope.bindTranspose(matrix, builder.op('Transpose', [scope.value(matrix)], name, { perm: [1, 0] }));
+    scope.bindTranspose(matrix, builder.op('Transpose', [scope.value(matrix)], name, { perm: [1, 0] }), node.size);
   }
   return scope;
 }
@@ -58,18 +58,14 @@ function foldPrelude(
   { step, matrices }: CombinedStep,
 ): Scope {
   const { size } = node;
-  const env: Env = new Map();
-  for (const { name, variable } of step.parameters) {
-    env.set(variable.id, Float64Array.from(parameters.values(node.parameters[name])));
-  }
-  evaluate(step.prelude, env, { rows: 1, features: size });
+  const env = evaluatePrelude(parameters, node, step);
   for (const matrix of matrices) env.set(matrix.out.id, evaluateScaled(matrix, env, size));
   const scope = new Scope(builder);
   for (const variable of constantsOf(step, matrices)) {
     const values = env.get(variable.id) as Float64Array;
     const name = `${node.layer}.${variable.name}`;
     if (isOperand(step, 'matvec', variable)) {
-      scope.bindTranspose(variable, builder.tensor(`${name}.T`, [size, size], transposed(values, size, size)));
+      scope.bindTranspose(variable, builder.tensor(`${name}.T`, [size, size], transposed(values, size, size)), size);
     }
     if (values.every((v) => Math.abs(v) <= 1)) scope.contractions.add(variable.id);
     if (variable.type.extent !== 'matrix' || isOperand(step, 'matvecTransposed', variable)) {

@@ -1,7 +1,8 @@
 import type { Norm, ProjectionNode } from '../../ir/graph.ts';
 import { foldBatchnorm } from '../foldBatchnorm.ts';
 import type { GraphBuilder, Value } from './builder.ts';
-import { emitEventProduct, isWorthEvents } from './equations.ts';
+import { emitEventProduct, emitRowMatrix, isWorthEvents } from './events.ts';
+import { emitIntegerProduct } from './integers.ts';
 import { type ModelParameters, transposed } from './parameters.ts';
 import { type Subgraph, valueInfo } from './proto.ts';
 
@@ -10,6 +11,8 @@ export interface Operand {
   readonly value: Value;
   /** One bool, true where this is one row of events (mostly zeros); null where that is not to be expected. */
   readonly oneRow: Value | null;
+  /** Products are best computed in integers: all values are 0 or 1, and matrices are stored in int8. */
+  readonly integers: boolean;
 }
 
 /** y = norm(x W^T + bias) in evaluation mode. */
@@ -32,16 +35,19 @@ function emitProduct(
   builder: GraphBuilder,
   parameters: ModelParameters,
   { id, weight }: ProjectionNode,
-  { value, oneRow }: Operand,
+  { value, oneRow, integers }: Operand,
   matrix: Value,
 ): Value {
   const [outputs, inputs] = parameters.shape(weight);
-  if (oneRow === null || !isWorthEvents(inputs, outputs)) return builder.op('MatMul', [value, matrix], `${id}.product`);
+  const isWide = isWorthEvents(inputs, outputs);
+  const emitWhole = (inner: GraphBuilder, wish: string) =>
+    integers && isWide ? emitIntegerProduct(inner, value, matrix, wish) : inner.op('MatMul', [value, matrix], wish);
+  if (oneRow === null || !isWide) return emitWhole(builder, `${id}.product`);
+  const rows = emitRowMatrix(builder, matrix, outputs);
   const branch = (kind: 'events' | 'dense'): Subgraph => {
     const inner = builder.subgraph();
     const wish = `${id}.${kind}_product`;
-    const result =
-      kind === 'events' ? emitEventProduct(inner, value, 3, matrix, wish) : inner.op('MatMul', [value, matrix], wish);
+    const result = kind === 'events' ? emitEventProduct(inner, value, 3, rows, wish) : emitWhole(inner, wish);
     const shape = ['time', 'batch'].map((d) => `${result}.${d}`);
     const output = [valueInfo(result, 'float32', [...shape, outputs])];
     return { name: builder.name(`${wish}_branch`), node: inner.nodes, initializer: [], input: [], output };

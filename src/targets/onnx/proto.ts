@@ -67,7 +67,7 @@ const ModelProto = protobuf.parse(schema).root.lookupType('onnx.ModelProto');
 /** Numbers when written; decoding gives 64-bit integers as objects. */
 export type Int64 = number | { toNumber(): number };
 
-export const dataTypes = { float32: 1, int8: 3, int64: 7, bool: 9, float16: 10, float64: 11 } as const;
+export const dataTypes = { float32: 1, uint8: 2, int8: 3, int64: 7, bool: 9, float16: 10, float64: 11 } as const;
 export type DataType = keyof typeof dataTypes;
 
 export interface Tensor {

@@ -24,6 +24,7 @@ export function emitReadout(
     valid: time.valid,
     alone: time.alone,
     oneStep: time.oneStep,
+    integers: false,
     restart: null,
   });
   return time.last(output, node.id);
@@ -79,6 +80,7 @@ export function emitStreamReadout(
     valid: time.valid,
     alone: time.alone,
     oneStep: time.oneStep,
+    integers: false,
     restart: time.restart ? { mask: time.restart, states: starts } : null,
   });
   return {
@@ -125,6 +127,7 @@ function emitWindow(
     valid: builder.op('Less', [ages, filled], `${id}.within`),
     alone: null,
     oneStep: null,
+    integers: false,
     restart: null,
   });
   return {

@@ -1,5 +1,5 @@
 import { type InferenceSession, Tensor } from 'onnxruntime-node';
-import { type Batch, toDense } from '../../data/batch.ts';
+import { type Batch, DenseBuffer } from '../../data/batch.ts';
 import { UserError } from '../../diagnostics/diagnostic.ts';
 import type { Tensors } from '../target.ts';
 import type { OnnxModelInfo } from './info.ts';
@@ -54,6 +54,7 @@ class LoadedModel implements OnnxModel {
   private readonly run: LoadedFile['run'];
   private readonly lossPerStep: boolean;
   private readonly defaults: ReadonlyMap<string, Tensor>;
+  private readonly dense = new DenseBuffer();
 
   constructor({ session, run, info, lossPerStep, defaults }: LoadedFile) {
     this.session = session;
@@ -66,7 +67,7 @@ class LoadedModel implements OnnxModel {
   async evaluate(batch: Batch, initialStates: Tensors = new Map()): Promise<OnnxResult> {
     this.requireFit(batch);
     this.requireLabels(batch);
-    const results = await this.run(this.feeds(batch, initialStates));
+    const results = await this.dense.lend(batch, (values) => this.run(this.feeds(batch, values, initialStates)));
     const values = (name: string) => results[name].data as Float32Array;
     const scores = values('scores');
     const output = 'output' in results ? values('output') : undefined;
@@ -83,7 +84,9 @@ class LoadedModel implements OnnxModel {
 
   async predict(batch: Batch): Promise<Float32Array> {
     this.requireFit(batch);
-    const { scores } = await this.run(this.feeds(batch, new Map()), ['scores']);
+    const { scores } = await this.dense.lend(batch, (values) =>
+      this.run(this.feeds(batch, values, new Map()), ['scores']),
+    );
     return scores.data as Float32Array;
   }
 
@@ -120,14 +123,14 @@ class LoadedModel implements OnnxModel {
     }
   }
 
-  private feeds(batch: Batch, initialStates: Tensors): Record<string, Tensor> {
+  private feeds(batch: Batch, values: Float32Array, initialStates: Tensors): Record<string, Tensor> {
     const feeds: Record<string, Tensor> = Object.fromEntries(this.defaults);
-    feeds.x = new Tensor('float32', toDense(batch), [batch.size, batch.steps, batch.features]);
+    feeds.x = new Tensor('float32', values, [batch.size, batch.steps, batch.features]);
     if (batch.lengths) feeds.lengths = new Tensor('int64', BigInt64Array.from(batch.lengths, BigInt), [batch.size]);
-    for (const [name, values] of initialStates) {
+    for (const [name, state] of initialStates) {
       const shape = this.defaults.get(name)?.dims;
       if (!shape) throw new Error(`the model has no initial state "${name}"`);
-      feeds[name] = new Tensor('float32', values, shape.with(-2, batch.size));
+      feeds[name] = new Tensor('float32', state, shape.with(-2, batch.size));
     }
     return feeds;
   }

@@ -1,7 +1,9 @@
 import type { Atom, Step, Var } from '../../ir/step.ts';
+import { computeProductsAhead } from '../../passes/productsAhead.ts';
 import { type Schedule, scheduleForward } from '../../passes/schedule.ts';
 import type { GraphBuilder, Value } from './builder.ts';
-import { emitEquations, isWorthEvents, Scope } from './equations.ts';
+import { emitEquations, type ProductOptions, Scope } from './equations.ts';
+import { isWorthEvents } from './events.ts';
 import { type Subgraph, valueInfo } from './proto.ts';
 import { emitRecurrence, type Recurrence, recurrencesOf } from './recurrence.ts';
 
@@ -19,6 +21,8 @@ export interface Sequence {
   readonly alone: Value | null;
   /** One bool, true where there is but one step. Null: that is no case of its own. */
   readonly oneStep: Value | null;
+  /** Products with spikes are best computed in integers, since matrices are stored so. */
+  readonly integers: boolean;
   /** Where the mask [time, rows, 1] of bool is true, `states` (that broadcast to [rows, features]) take over first. */
   readonly restart: { readonly mask: Value; readonly states: readonly Value[] } | null;
 }
@@ -71,7 +75,8 @@ function emitLoop(scope: Scope, sequence: Sequence, schedule: Schedule): Value[]
   const choice = (condition: Value | null, then: Emit, otherwise: Emit): Emit =>
     condition === null ? otherwise : (inner) => emitChoice(inner, loop, condition, then, otherwise);
   const recurrences = directRecurrences(scope, loop);
-  const steps = recurrences ? (inner: Scope) => emitRecurrences(inner, loop, recurrences) : scan('one');
+  const one = sequence.integers ? (inner: Scope) => emitScanAhead(inner, loop) : scan('one');
+  const steps = recurrences ? (inner: Scope) => emitRecurrences(inner, loop, recurrences) : one;
   const ofOne = choice(oneStep, (inner) => emitStep(inner, loop), steps);
   const results = choice(alone, ofOne, scan('many'))(scope);
   const count = step.states.length;
@@ -118,6 +123,22 @@ function emitScan(scope: Scope, loop: Loop, rows: Rows): Results {
   return results;
 }
 
+/** A loop of one row whose recurrent products are of spikes only: products of the initial states come before it. */
+function emitScanAhead(scope: Scope, loop: Loop): Results {
+  const { sequence, stacked } = loop;
+  const { step, initialStates } = sequence;
+  const { schedule, ahead } = computeProductsAhead(loop.schedule);
+  const first = ahead.map(({ product: { args, out }, state }) => {
+    const initial = initialStates[step.states.findIndex(({ before }) => before.id === state.id)];
+    return scope.builder.op('MatMul', [initial, scope.transpose(args[0])], `${out.name}_first`);
+  });
+  const products = ahead.map(({ product }) => ({ ...step.states[0], name: product.out.name }));
+  const carrying = { ...step, states: [...step.states, ...products] };
+  const all = { ...sequence, step: carrying, initialStates: [...initialStates, ...first] };
+  const results = emitScan(scope, { sequence: all, schedule, stacked }, 'one');
+  return results.toSpliced(step.states.length, ahead.length);
+}
+
 /** The recurrences that the loop can be computed by without taking step after step; null where that is not so. */
 function directRecurrences(scope: Scope, { schedule, stacked }: Loop): Recurrence[] | null {
   const recurrences = recurrencesOf(schedule);
@@ -148,7 +169,7 @@ function emitRecurrences(
 function emitStep(outer: Scope, { sequence, schedule, stacked }: Loop): Results {
   const { step, features, initialStates } = sequence;
   const { builder } = outer;
-  const scope = new Scope(builder, outer, eventOperands(step, features));
+  const scope = new Scope(builder, outer, { events: eventOperands(step, features) });
   const first = builder.ints([0]);
   schedule.carried.forEach(({ current }, i) => {
     scope.bind(current, initialStates[i]);
@@ -165,8 +186,7 @@ function emitStep(outer: Scope, { sequence, schedule, stacked }: Loop): Results 
  */
 function emitLoopBody(outer: Scope, { sequence, schedule, stacked }: Loop, kind: Rows): Subgraph {
   const { step, features } = sequence;
-  const events = kind === 'one' ? eventOperands(step, features) : new Set<number>();
-  const scope = new Scope(outer.builder.subgraph(), outer, events);
+  const scope = new Scope(outer.builder.subgraph(), outer, kind === 'one' ? productsOfOne(sequence) : {});
   const { builder } = scope;
   const name = builder.name(`${step.name}_step`);
   // onnxruntime takes dimensions of one name for equal, but loops over one and two directions have different rows.
@@ -216,6 +236,10 @@ function distinct(builder: GraphBuilder, values: readonly Value[], inputs: reado
     taken.add(own);
     return own;
   });
+}
+
+function productsOfOne({ step, features, integers }: Sequence): ProductOptions {
+  return integers ? { integers } : { events: eventOperands(step, features) };
 }
 
 /** The spiking states of a step, where products with them are best event-driven. */

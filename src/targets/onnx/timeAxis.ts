@@ -1,4 +1,5 @@
 import type { GraphBuilder, Value } from './builder.ts';
+import { once } from './once.ts';
 import { dataTypes } from './proto.ts';
 
 /** What the model's nodes need to know about batch and time. */
@@ -97,13 +98,5 @@ function emitExtent(builder: GraphBuilder, x: Value): { batch: Value; time: Valu
   return {
     batch: builder.op('Shape', [x], 'batch_size', { start: 0, end: 1 }),
     time: builder.op('Shape', [x], 'time_steps', { start: 1, end: 2 }),
-  };
-}
-
-function once<T>(make: () => T): () => T {
-  let made: { readonly value: T } | null = null;
-  return () => {
-    made ??= { value: make() };
-    return made.value;
   };
 }

@@ -3,7 +3,7 @@ import type { Kernels } from './kernels/kernel.ts';
 import { type Listed, listKernel } from './kernels/lists.ts';
 import { combineKernel } from './kernels/loss.ts';
 import { applyMaskKernel } from './kernels/masks.ts';
-import { toRowsKernel } from './kernels/rows.ts';
+import { blocksOf, rowProductKernel, toRowsKernel } from './kernels/rows.ts';
 import { lastStepKernel, placeKernel, unpackKernel } from './kernels/transfer.ts';
 import { inputsPerItem, weightGradientKernel } from './kernels/weightGradient.ts';
 import { arrayBytes, matrixRows, padded, panelsOf, rowBytes } from './layout.ts';
@@ -51,6 +51,13 @@ interface Sorted {
 export interface Operand {
   readonly array: Buffer;
   readonly affine: { readonly mean: Buffer; readonly scale: Buffer; readonly bias: Buffer } | null;
+}
+
+/** A product that whoever reads it computes: of lists and a matrix that lies row by row. */
+export interface Product {
+  readonly lists: Lists;
+  readonly weights: Buffer;
+  readonly affine: Operand['affine'];
 }
 
 /** A dropout mask: its bits, and the probability of a 0. */
@@ -206,6 +213,20 @@ export class Arrays {
       target,
     });
     return target;
+  }
+
+  /** The array of a product, without its affine part. */
+  multiply({ lists, weights }: Product, name: string, features: number, time: boolean): Buffer {
+    const x = this.array(name, features, time);
+    this.program.call(rowProductKernel(this.k, features), this.variant.shape.chunks * blocksOf(features), {
+      weights,
+      events: lists.events,
+      spans: lists.spans,
+      x,
+      rows: this.rowCount(time),
+      ...this.rows(time),
+    });
+    return x;
   }
 
   /** The host's row-major [B, T, features] (or [B, features] at row 0 of the samples) into an array. */

@@ -10,7 +10,7 @@ import {
   type ReadoutNode,
 } from '../../ir/graph.ts';
 import type { ValueSet } from '../../ir/step.ts';
-import { Arrays, type Lists, type Mask, type Operand, type Store, type Variant } from './arrays.ts';
+import { Arrays, type Lists, type Mask, type Operand, type Product, type Store, type Variant } from './arrays.ts';
 import { inferenceLayer } from './inferenceLayer.ts';
 import { eventBytes, spanBytes } from './kernels/events.ts';
 import type { Kernels } from './kernels/kernel.ts';
@@ -29,8 +29,8 @@ export interface Value {
   /** What numbers it holds, but for dropout's factor. */
   readonly set: ValueSet;
   array: Buffer | null;
-  /** The value before a normalisation that whoever reads it applies. */
-  raw: Operand | null;
+  /** The value before a normalisation that whoever reads it applies, or before its product, too. */
+  raw: Operand | Product | null;
   lists: Lists | null;
   /** The value is another node's times a dropout mask. */
   masked: { readonly input: NodeId; readonly mask: Mask } | null;
@@ -142,49 +142,76 @@ export class ForwardPass extends Arrays {
   }
 
   private projection(node: ProjectionNode): Partial<Value> {
-    const { features, time } = node.type;
-    const lists = this.listsOf(node.input);
-    const x = this.array(`product ${node.id}`, features, time);
-    const norm = normalize(this, node, x, lists);
+    const norm = normalize(this, node, this.listsOf(node.input));
     this.norms.set(node.id, norm);
     return norm.value;
   }
 
   private population(node: PopulationNode): Partial<Value> {
-    const inputs = node.inputs.map((id) => this.rawOrArray(id));
-    const kernels = this.neuronsOf(
+    return this.variant.training ? this.trainedLayer(node) : this.inferredLayer(node);
+  }
+
+  private trainedLayer(node: PopulationNode): Partial<Value> {
+    const inputs = node.inputs.map((id) => this.operand(id));
+    const kernels = this.kernelsOf(node, inputs);
+    const layers = directionsOf(node).map(
+      (direction) => new Layer(this, node, kernels, this.inputsFor(node, inputs, direction), direction),
+    );
+    this.layers.set(node.id, layers);
+    if (!node.bidirectional) return { array: layers[0].output, gates: layers[0].gates };
+    return {
+      array: this.bothDirections(
+        node,
+        layers.map(({ output }) => output),
+      ),
+    };
+  }
+
+  private inferredLayer(node: PopulationNode): Partial<Value> {
+    if (!node.bidirectional) {
+      const inputs = node.inputs.map((id) => (this.readersOf(id) === 1 ? this.rawOrArray(id) : this.operand(id)));
+      return inferenceLayer(this, node, this.kernelsOf(node, inputs), inputs, 0, this.isReadAsLists(node.id));
+    }
+    const inputs = node.inputs.map((id) => this.operand(id));
+    const kernels = this.kernelsOf(node, inputs);
+    const outputs = directionsOf(node).map((direction) => {
+      const own = this.inputsFor(node, inputs, direction);
+      return inferenceLayer(this, node, kernels, own, direction, false).array as Buffer;
+    });
+    return { array: this.bothDirections(node, outputs) };
+  }
+
+  private kernelsOf(node: PopulationNode | ReadoutNode, inputs: readonly (Operand | Product)[]): NeuronKernels {
+    return this.neuronsOf(
       node,
       inputs.map((i) => i.affine !== null),
     );
-    const directions = node.bidirectional ? [0, 1] : [0];
-    const layers = directions.map((direction) => {
-      const own = inputs.map((input) =>
-        direction === 0 ? input : { ...input, array: this.reversed(input.array, node.size) },
-      );
-      return this.layer(node, kernels, own, direction);
-    });
-    if (!node.bidirectional) return { array: layers[0].output, gates: layers[0].gates };
+  }
+
+  /** Whether all that read a value, if only through a dropout, are projections. */
+  private isReadAsLists(id: NodeId): boolean {
+    const readers = this.graph.nodes.filter((n) => inputsOf(n).includes(id));
+    return (
+      readers.length > 0 &&
+      readers.every((n) => n.kind === 'projection' || (n.kind === 'dropout' && this.isReadAsLists(n.id)))
+    );
+  }
+
+  /** Inputs of one direction of a layer. */
+  private inputsFor(node: PopulationNode, inputs: readonly Operand[], direction: number): readonly Operand[] {
+    if (direction === 0) return inputs;
+    return inputs.map((input) => ({ ...input, array: this.reversed(input.array, node.size) }));
+  }
+
+  private bothDirections(node: PopulationNode, outputs: readonly Buffer[]): Buffer {
     const array = this.array(`both directions of ${node.id}`, 2 * node.size, true);
-    layers.forEach((layer, direction) => {
+    outputs.forEach((output, direction) => {
       const target = { array, features: 2 * node.size, to: direction * node.size };
-      this.place({ array: layer.output, features: node.size, from: 0 }, target, node.size, true, {
+      this.place({ array: output, features: node.size, from: 0 }, target, node.size, true, {
         reversed: direction === 1,
       });
     });
-    return { array };
-  }
-
-  /** One direction of a layer. */
-  private layer(
-    node: PopulationNode | ReadoutNode,
-    kernels: NeuronKernels,
-    inputs: readonly Operand[],
-    direction: number,
-  ): { readonly output: Buffer; readonly gates: Lists | null } {
-    if (!this.variant.training) return { output: inferenceLayer(this, node, kernels, inputs, direction), gates: null };
-    const layer = new Layer(this, node, kernels, inputs, direction);
-    this.layers.set(node.id, [...(this.layers.get(node.id) ?? []), layer]);
-    return layer;
+    return array;
   }
 
   private reversed(array: Buffer, features: number): Buffer {
@@ -193,9 +220,18 @@ export class ForwardPass extends Arrays {
     return turned;
   }
 
-  private rawOrArray(id: NodeId): Operand {
+  private rawOrArray(id: NodeId): Operand | Product {
+    return this.valueFor(id).raw ?? { array: this.arrayOf(id), affine: null };
+  }
+
+  /** The same, with a product computed. */
+  private operand(id: NodeId): Operand {
     const value = this.valueFor(id);
-    return value.raw ?? { array: this.arrayOf(id), affine: null };
+    const { raw } = value;
+    if (!raw || !('weights' in raw)) return raw ?? { array: this.arrayOf(id), affine: null };
+    const computed = { array: this.multiply(raw, `product ${id}`, value.features, value.time), affine: raw.affine };
+    value.raw = computed;
+    return computed;
   }
 
   private dropout(node: DropoutNode): Partial<Value> {
@@ -238,20 +274,27 @@ export class ForwardPass extends Arrays {
   }
 
   private readout(node: ReadoutNode): Buffer {
-    const input = this.rawOrArray(node.input);
-    const kernels = this.neuronsOf(node, [input.affine !== null]);
-    const { output } = this.layer(node, kernels, [input], 0);
+    const output = this.pool(node, this.operand(node.input));
     const pooled = this.array(node.id, node.type.features, false);
     this.lastStep(output, pooled, node.type.features, false);
     return pooled;
   }
 
+  /** A pool's value at every step. */
+  private pool(node: ReadoutNode, input: Operand): Buffer {
+    const kernels = this.kernelsOf(node, [input]);
+    if (!this.variant.training) return inferenceLayer(this, node, kernels, [input], 0, false).array as Buffer;
+    const layer = new Layer(this, node, kernels, [input], 0);
+    this.layers.set(node.id, [layer]);
+    return layer.output;
+  }
+
   private materialize(id: NodeId, value: Value): Buffer {
-    if (value.masked) return this.multiply(id, value);
+    if (value.masked) return this.applyOwnMask(id, value);
     return value.raw ? this.normalize(id, value) : this.scatter(id, value);
   }
 
-  private multiply(id: NodeId, { masked, features, time }: Value): Buffer {
+  private applyOwnMask(id: NodeId, { masked, features, time }: Value): Buffer {
     const { input, mask } = masked!;
     const y = this.array(id, features, time);
     this.applyMask(this.arrayOf(input), y, mask, features, time);
@@ -259,13 +302,14 @@ export class ForwardPass extends Arrays {
   }
 
   private normalize(id: NodeId, value: Value): Buffer {
-    const { array, affine } = value.raw!;
+    const { array, affine } = this.operand(id);
+    if (!affine) return array;
     const y = this.array(id, value.features, value.time);
     const rows = { rows: this.rowCount(value.time), ...this.rows(value.time) };
     this.program.call(affineKernel(this.k, value.features), this.items(value.features), {
       x: array,
       y,
-      ...affine!,
+      ...affine,
       ...rows,
     });
     return y;
@@ -294,3 +338,5 @@ export function inputsOf(node: GraphNode): readonly NodeId[] {
   if (node.kind === 'source') return [];
   return 'inputs' in node ? node.inputs : [node.input];
 }
+
+const directionsOf = ({ bidirectional }: PopulationNode): readonly number[] => (bidirectional ? [0, 1] : [0]);

@@ -1,53 +1,95 @@
 import type { PopulationNode, ReadoutNode } from '../../ir/graph.ts';
-import type { Arrays, Operand } from './arrays.ts';
+import type { Arrays, Lists, Operand, Product } from './arrays.ts';
+import { eventBytes, spanBytes } from './kernels/events.ts';
 import { clearKernel, meetingBytes } from './kernels/meet.ts';
 import { initialName, onceBuffers } from './layer.ts';
-import { inferenceArrays, listBytes, outputState, partsFor } from './neuron/inference.ts';
+import { arrayBytes, padded } from './layout.ts';
+import { bitsBytes, type InferenceForm, inferenceKernel, listBytes, partsFor, rowArrays } from './neuron/inference.ts';
 import type { NeuronKernels } from './neuron/neuron.ts';
 import type { Argument, Buffer } from './program.ts';
+
+/** Bytes between what different threads write: the processor fetches so far ahead. */
+const gap = 2048;
+
+/** What a layer gives in inference: its output as an array, or its lists. */
+export type InferenceOutput =
+  | { readonly array: Buffer; readonly lists: null }
+  | { readonly array: null; readonly lists: Lists };
 
 /** One direction of a layer of neurons (or a pool) in inference: adds its calls and gives its output. */
 export function inferenceLayer(
   network: Arrays,
   node: PopulationNode | ReadoutNode,
-  kernels: NeuronKernels,
-  inputs: readonly Operand[],
+  { plan, name: kernelName }: NeuronKernels,
+  inputs: readonly (Operand | Product)[],
   direction: number,
-): Buffer {
+  asLists: boolean,
+): InferenceOutput {
   const { program, k, variant } = network;
-  const { plan } = kernels;
   const { step, features } = plan;
   const name = direction === 0 ? node.layer : `${node.layer} backwards`;
-  const output = network.array(`output of ${name}`, features, true);
-  const ofOutput = outputState(plan);
+  const form: InferenceForm = { products: inputs.map((i) => 'weights' in i), lists: asLists };
   const parts = partsFor(plan, variant.parts);
   const items = variant.shape.chunks * parts;
+  const ownBytes = arrayBytes(network.rowCount(false), features) + gap;
   const meetings = program.buffer(`meetings of ${name}`, items * meetingBytes);
   const args: Record<string, Argument> = {
     rows: network.rowCount(true),
     sampleRows: network.rowCount(false),
     parts,
     meetings,
-    lists: program.buffer(`lists of ${name}`, items * listBytes(features)),
-    [ofOutput < 0 ? 'output' : `state${ofOutput}`]: output,
+    ownBytes,
+    ownList: program.buffer(`list of ${name}`, items * listBytes(features)),
     ...network.rows(true),
   };
-  inputs.forEach(({ array, affine }, i) => {
-    args[`input${i}`] = array;
+  const arrays = rowArrays(plan, form);
+  const array = (what: string) => network.array(`${what} of ${name}`, features, false);
+  for (const what of [...arrays.initial, ...arrays.shared]) args[what] = array(what);
+  for (const what of arrays.own) args[what] = program.buffer(`${what} of ${name}`, parts * ownBytes);
+  inputs.forEach((input, i) => {
+    if ('weights' in input)
+      Object.assign(args, {
+        [`weights${i}`]: input.weights,
+        [`spans${i}`]: input.lists.spans,
+        [`events${i}`]: input.lists.events,
+      });
+    else args[`input${i}`] = input.array;
+    const { affine } = input;
     if (affine)
       Object.assign(args, { [`mean${i}`]: affine.mean, [`scale${i}`]: affine.scale, [`bias${i}`]: affine.bias });
   });
-  for (const array of inferenceArrays(plan)) args[array] = network.array(`${array} of ${name}`, features, false);
-  const once = onceBuffers(network, node, kernels, name);
+  const once = onceBuffers(network, node, { plan, name: kernelName }, name);
   for (const v of plan.once) {
     const value = once.get(v.id) as Buffer;
     args[`once${v.id}`] = v.type.extent === 'matrix' ? network.inRows(value, features, features) : value;
   }
   step.states.forEach((s, i) => {
     const initial = program.input(initialName(node, s.name, direction), variant.shape.B * features * 4);
-    network.unpack(initial, args[`state${i}`] as Buffer, features, i === ofOutput, true);
+    network.unpack(initial, args[`state${i}`] as Buffer, features, false);
   });
+  const output = asLists
+    ? { array: null, lists: outputLists(network, name, features, parts) }
+    : { array: network.array(`output of ${name}`, features, true), lists: null };
+  if (output.array) args.sequence = output.array;
+  else {
+    const bytes = 2 * variant.shape.chunks * variant.shape.group * bitsBytes(features);
+    const { events, spans } = output.lists;
+    Object.assign(args, { events, spans, bits: program.buffer(`bits of ${name}`, bytes) });
+  }
   program.call(clearKernel(k), 1, { target: meetings, bytes: meetings.bytes });
-  program.call(kernels.inference, items, args);
+  program.call(inferenceKernel(k, kernelName, plan, form), items, args);
   return output;
+}
+
+/** Room for the lists of all steps and of the initial state, for each part; the first part's are those to be read. */
+function outputLists(network: Arrays, name: string, features: number, parts: number): Lists {
+  const { program, variant } = network;
+  const { chunks, group, T } = variant.shape;
+  const bytes = parts * chunks * group * (T + 1) * padded(features) * eventBytes;
+  return {
+    events: program.buffer(`events of ${name}`, bytes),
+    spans: program.buffer(`spans of ${name}`, parts * network.rowCount(true) * spanBytes),
+    features,
+    real: false,
+  };
 }

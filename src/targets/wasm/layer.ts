@@ -206,7 +206,7 @@ export const initialName = (node: PopulationNode | ReadoutNode, state: string, d
 export function onceBuffers(
   network: Arrays,
   node: PopulationNode | ReadoutNode,
-  kernels: NeuronKernels,
+  kernels: Pick<NeuronKernels, 'plan' | 'name'>,
   name: string,
 ): Map<number, Buffer> {
   const { step, features } = kernels.plan;

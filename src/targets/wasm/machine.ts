@@ -29,8 +29,8 @@ export class Machine {
   /** The program in memory. */
   private written: Written | null = null;
   private readonly images = new WeakMap<Program, Image>();
-  /** Whether what its constants give is in memory, too. */
-  private constantsHold = false;
+  /** The constants in memory, by their key. */
+  private constants = '';
   private views: { readonly floats: Float32Array; readonly words: Int32Array; readonly bytes: Uint8Array };
 
   private constructor(memory: Memory, module: CompiledModule, threads: Threads) {
@@ -62,8 +62,8 @@ export class Machine {
   run(program: Program, run: Run, helped: boolean): void {
     const again = this.written?.program === program;
     if (!again) this.written = this.write(program);
-    const first = again && this.constantsHold ? program.constants : 0;
-    this.constantsHold = true;
+    const first = program.constantsKey === this.constants ? program.constants : 0;
+    this.constants = program.constantsKey;
     this.rewind(this.written!, first, run);
     this.views.words[control.threads / 4] = helped ? this.threads.count : 1;
     if (helped) this.threads.wake();
@@ -72,7 +72,7 @@ export class Machine {
 
   /** Parameters were changed from outside: constants have to be computed again. */
   forgetConstants(): void {
-    this.constantsHold = false;
+    this.constants = '';
   }
 
   /** Makes room for a program, whose inputs may then be written. Throws UserError SP605 where there is none. */

@@ -1,5 +1,5 @@
 import type { Norm, ProjectionNode } from '../../ir/graph.ts';
-import type { Arrays, Lists, Operand } from './arrays.ts';
+import type { Arrays, Lists, Operand, Product } from './arrays.ts';
 import { floatArgument } from './floats.ts';
 import { productKernel, productStatisticsKernel } from './kernels/gather.ts';
 import { layernormBackwardKernel, layernormGradientKernel, layernormKernel } from './kernels/layernorm.ts';
@@ -13,13 +13,12 @@ import {
   runningKernel,
   totalKernel,
 } from './kernels/norm.ts';
-import { blocksOf, rowProductKernel } from './kernels/rows.ts';
 import { arrayBytes, padded, panelsOf } from './layout.ts';
 import type { Argument, Buffer, Run } from './program.ts';
 
 /** A projection's value after its product, and how a cotangent goes back through it, in place. */
 export interface Normalization {
-  readonly value: { readonly array: Buffer | null; readonly raw: Operand | null };
+  readonly value: { readonly array: Buffer | null; readonly raw: Operand | Product | null };
   /** `sums` are those of d and d * (x - mean) per chunk, where they are known already. */
   readonly backward: (d: Buffer, sums: Buffer | null) => void;
 }
@@ -27,42 +26,54 @@ export interface Normalization {
 type Batchnorm = Extract<Norm, { kind: 'batchnorm' }>;
 type Layernorm = Extract<Norm, { kind: 'layernorm' }>;
 
-/** The arguments of a kernel that computes a product. */
-type Product = Readonly<Record<string, Argument>>;
+/** Computes the product of the listed input of a projection, and normalises it. */
+export function normalize(network: Arrays, node: ProjectionNode, lists: Lists): Normalization {
+  return network.variant.training ? inTraining(network, node, lists) : inInference(network, node, lists);
+}
 
-/** Computes the product `x` of the listed input of a projection, and normalises it. */
-export function normalize(network: Arrays, node: ProjectionNode, x: Buffer, lists: Lists): Normalization {
+function inTraining(network: Arrays, node: ProjectionNode, lists: Lists): Normalization {
   const { features, time } = node.type;
-  const { spans, events } = lists;
-  const product = { x, rows: network.rowCount(time), spans, events, ...network.rows(time) };
-  const weights = network.store.parameter(node.weight);
-  const { training, shape } = network.variant;
-  if (training) {
-    const inPanels = { ...product, weights };
-    if (node.norm.kind === 'batchnorm') return batchnorm(network, node, node.norm, x, inPanels, lists);
-    network.program.call(productKernel(network.k, features, lists), network.items(features), inPanels);
-  } else {
-    const byRow = { ...product, weights: network.inRows(weights, lists.features, features) };
-    network.program.call(rowProductKernel(network.k, features), shape.chunks * blocksOf(features), byRow);
-  }
+  const x = network.array(`product ${node.id}`, features, time);
+  const product = {
+    weights: network.store.parameter(node.weight),
+    x,
+    rows: network.rowCount(time),
+    spans: lists.spans,
+    events: lists.events,
+    ...network.rows(time),
+  };
+  if (node.norm.kind === 'batchnorm') return batchnorm(network, node, node.norm, x, product, lists);
+  network.program.call(productKernel(network.k, features, lists), network.items(features), product);
+  if (node.norm.kind === 'layernorm') return layernorm(network, node, node.norm, x);
+  const { bias } = node;
+  if (!bias) return { value: { array: x, raw: null }, backward: () => {} };
+  const raw = { array: x, affine: biasOnly(network, bias) };
+  return { value: { array: null, raw }, backward: (d) => biasGradient(network, bias, d, features, time) };
+}
+
+/** Where nothing but an affine part comes after the product, that is left to whoever reads it. */
+function inInference(network: Arrays, node: ProjectionNode, lists: Lists): Normalization {
+  const { features, time } = node.type;
+  const weights = network.inRows(network.store.parameter(node.weight), lists.features, features);
+  const product = { lists, weights, affine: null };
+  const backward = () => {};
   switch (node.norm.kind) {
-    case 'none':
-      return biasOnly(network, node, x);
-    case 'batchnorm':
-      return withRunningStatistics(network, node, node.norm, x);
+    case 'none': {
+      const affine = node.bias ? biasOnly(network, node.bias) : null;
+      return { value: { array: null, raw: { ...product, affine } }, backward };
+    }
+    case 'batchnorm': {
+      const affine = withRunningStatistics(network, node, node.norm);
+      return { value: { array: null, raw: { ...product, affine } }, backward };
+    }
     case 'layernorm':
-      return layernorm(network, node, node.norm, x);
+      return layernorm(network, node, node.norm, network.multiply(product, `product ${node.id}`, features, time));
   }
 }
 
-function biasOnly(network: Arrays, node: ProjectionNode, product: Buffer): Normalization {
-  const { features, time } = node.type;
-  const { bias } = node;
-  if (!bias) return { value: { array: product, raw: null }, backward: () => {} };
-  const { zeros, ones } = network.store;
-  const affine = { mean: zeros, scale: ones, bias: network.store.parameter(bias) };
-  const raw = { array: product, affine };
-  return { value: { array: null, raw }, backward: (d) => biasGradient(network, bias, d, features, time) };
+function biasOnly({ store }: Arrays, bias: string) {
+  const { zeros, ones } = store;
+  return { mean: zeros, scale: ones, bias: store.parameter(bias) };
 }
 
 function biasGradient(network: Arrays, key: string, d: Buffer, features: number, time: boolean): void {
@@ -83,8 +94,8 @@ function biasGradient(network: Arrays, key: string, d: Buffer, features: number,
   });
 }
 
-/** Batchnorm's parameters, where its coefficients go, and the value that is read through them. */
-function batchnormParts(network: Arrays, node: ProjectionNode, norm: Batchnorm, x: Buffer) {
+/** Batchnorm's parameters, where its coefficients go, and the affine part that they are. */
+function batchnormParts(network: Arrays, node: ProjectionNode, norm: Batchnorm) {
   const { program, store } = network;
   const vector = (name: string) => program.buffer(`${name} of ${node.id}`, padded(node.type.features) * 4);
   const coefficients = { scale: vector('scale'), mean: vector('mean'), inverse: vector('inverse') };
@@ -97,14 +108,13 @@ function batchnormParts(network: Arrays, node: ProjectionNode, norm: Batchnorm, 
     f_eps: floatArgument(norm.eps),
   };
   const { mean, scale } = coefficients;
-  const value = { array: null, raw: { array: x, affine: { mean, scale, bias: own.bias } } };
-  return { vector, coefficients, own, value };
+  return { vector, coefficients, own, affine: { mean, scale, bias: own.bias } };
 }
 
-function withRunningStatistics(network: Arrays, node: ProjectionNode, norm: Batchnorm, x: Buffer): Normalization {
-  const { coefficients, own, value } = batchnormParts(network, node, norm, x);
+function withRunningStatistics(network: Arrays, node: ProjectionNode, norm: Batchnorm) {
+  const { coefficients, own, affine } = batchnormParts(network, node, norm);
   network.program.constant(runningKernel(network.k, node.type.features), 1, { ...own, ...coefficients });
-  return { value, backward: () => {} };
+  return affine;
 }
 
 function batchnorm(
@@ -112,13 +122,13 @@ function batchnorm(
   node: ProjectionNode,
   norm: Batchnorm,
   x: Buffer,
-  product: Product,
+  product: Readonly<Record<string, Argument>>,
   listed: Listed,
 ): Normalization {
   const { k, program, store, variant } = network;
   const { features, time } = node.type;
   const { chunks, B } = variant.shape;
-  const { vector, coefficients, own, value } = batchnormParts(network, node, norm, x);
+  const { vector, coefficients, own, affine } = batchnormParts(network, node, norm);
   const rows = { rows: network.rowCount(time), ...network.rows(time) };
   const lengths = network.lengthsFor(time);
   const parts = program.buffer(`statistics of ${node.id}`, 2 * arrayBytes(chunks, features));
@@ -138,7 +148,7 @@ function batchnorm(
     f_unbiased: (run: Run) => floatArgument(unbiased(run)),
   });
   return {
-    value,
+    value: { array: null, raw: { array: x, affine } },
     backward: (d, known) => {
       const sums = known ?? program.buffer(`sums of d ${node.id}`, 2 * arrayBytes(chunks, features));
       const offset = vector('offset');

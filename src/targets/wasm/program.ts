@@ -85,8 +85,12 @@ function checked(call: Call): Call {
 /** Calls with every address known. */
 export interface Program {
   readonly calls: readonly (Call & { readonly barrier: boolean })[];
-  /** So many calls at the start need not run again as long as no parameter changes and no other program runs. */
+  /**
+   * So many calls at the start need not run again as long as no parameter changes and no program without the same ones runs.
+   */
   readonly constants: number;
+  /** The same for programs whose constants are the same, at the same addresses; empty where there are none. */
+  readonly constantsKey: string;
   readonly addressOf: (buffer: Buffer) => number;
   /** The end of what it uses. */
   readonly end: number;
@@ -129,7 +133,10 @@ export function plan(builder: ProgramBuilder, start: number): Program {
 
   const placed: PlacedBuffer[] = [];
   const byAddress: PlacedBuffer[] = [];
-  const bySize = [...lifetimes].sort(([a], [b]) => b.bytes - a.bytes);
+  // Constants first: so they lie in the same places whatever the batch.
+  const isConstant = new Set(builder.constants.flatMap(buffersOf));
+  const rank = (buffer: Buffer) => (isConstant.has(buffer) ? Number.POSITIVE_INFINITY : buffer.bytes);
+  const bySize = [...lifetimes].sort(([a], [b]) => (rank(a) === rank(b) ? b.bytes - a.bytes : rank(b) - rank(a)));
   for (const [buffer, { from, to }] of bySize) {
     const others = byAddress.filter((p) => p.from <= to && from <= p.to);
     // Arrays that are read side by side must not all start on the same line of the cache.
@@ -141,10 +148,12 @@ export function plan(builder: ProgramBuilder, start: number): Program {
     placed.push(place);
   }
   const addresses = new Map(placed.map((p) => [p.buffer, p.address]));
+  const addressOf = (buffer: Buffer) => buffer.address ?? (addresses.get(buffer) as number);
   return {
     calls,
     constants,
-    addressOf: (buffer) => buffer.address ?? (addresses.get(buffer) as number),
+    constantsKey: builder.constants.map((c) => [c.kernel.func.name, ...buffersOf(c).map(addressOf)].join()).join(';'),
+    addressOf,
     end: Math.max(start, ...placed.map((p) => p.address + p.buffer.bytes)),
     buffers: placed,
     kept: keptOf(placed, stageOf[builder.firstBackward - 1], stageOf[builder.firstBackward]),

@@ -88,6 +88,23 @@ describe('event-driven products of single samples', () => {
     await still.dispose();
   });
 
+  it('are products of integers where weights are stored in int8, and give what the weights in float32 give', async () => {
+    const quantized = exportOnnx(graph, parameters, { fold: true, weights: 'int8', metadata });
+    expect(opTypes(decodeModel(quantized).graph.node).filter((op) => op === 'MatMulInteger')).toHaveLength(3);
+    const small = await openOnnxBytes(quantized, 'the model', { threads: 1 });
+    const alone = await small.evaluate(dense(x, 1));
+    // Of two samples no product is one of integers.
+    const pair = await small.evaluate(dense(Float32Array.from([...x, ...x]), 2));
+    for (const { layer, spiking } of graph.layers) {
+      if (spiking) expect(alone.firingRates.get(layer), layer).toEqual(pair.firingRates.get(layer));
+    }
+    expectClose('scores', alone.scores, pair.scores.slice(0, graph.classes), 1e-5);
+    for (const [name, values] of alone.finalStates) {
+      expectClose(name, values, pair.finalStates.get(name)?.slice(0, values.length) as Float32Array, 1e-4);
+    }
+    await small.dispose();
+  });
+
   it('give the same to a stream that is fed step by step', async () => {
     const path = join(folder, 'step.onnx');
     writeFileSync(path, exportOnnx(graph, parameters, { fold: true, segmentation: { kind: 'reset' }, metadata }));
@@ -102,5 +119,25 @@ describe('event-driven products of single samples', () => {
     }
     expectClose('scores', scores, whole.scores, 1e-5);
     await stream.dispose();
+  });
+
+  it('give the same to a stream whose rows are gathered in parts, where few or none of the neurons spike', async () => {
+    const wide = { type: 'LIF', size: 1100, norm: 'none', bias: false, bidirectional: false } as const;
+    const network = { layers: [wide, wide], merge: null, head: 'mean', batch: 1, steps: 8, padded: false, seed: 3 };
+    const { graph: wideGraph, parameters: weights, batch: input } = randomCase(network);
+    for (const [key, values] of weights) if (key.includes('initial')) values.fill(0);
+    const path = join(folder, 'wide.onnx');
+    writeFileSync(path, exportOnnx(wideGraph, weights, { fold: true, segmentation: { kind: 'reset' }, metadata }));
+    const stream = await openOnnxStream(path, { threads: 1 });
+    const whole = await openOnnxBytes(exportOnnx(wideGraph, weights, { fold: true, metadata }), 'it', { threads: 1 });
+    const { features, steps } = input;
+    const values = toDense(input).map((v, i) => (i < 2 * features ? 0 : 4 * v));
+    const { scores, firingRates } = await whole.evaluate({ ...input, input: { kind: 'dense', values } });
+    for (let t = 0; t < steps; t++) {
+      const result = await stream.feed(values.slice(t * features, (t + 1) * features));
+      if (t === steps - 1) expectClose('scores', result.scores, scores, 1e-5);
+    }
+    expect(firingRates.get(wideGraph.layers[1].layer)?.some((rate) => rate > 0)).toBe(true);
+    await Promise.all([stream.dispose(), whole.dispose()]);
   });
 });

@@ -61,6 +61,7 @@ export function emitNormalize(
     valid: time.valid,
     alone: time.alone,
     oneStep: time.oneStep,
+    integers: false,
     restart: time.restart === null ? null : { mask: time.restart, states: zeros },
   });
   return { values: output, finalStates };

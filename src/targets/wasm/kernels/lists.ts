@@ -149,8 +149,33 @@ function eachPanelOfRow(
   if (tail > 0) panel(f.let('address', sum(source, mul(rows, full * panelBytes), mul(row, tail * 4))), tail / 4);
 }
 
+/** Lists the features whose bits are set, with the value 1, from address `out` on; gives the end of the list. */
+export function listBits(k: Kernels, features: number): Func {
+  const write = (f: Func) => {
+    const [words, out, span] = f.parameters;
+    const one = 0x3f800000;
+    f.do(storeI32(span, out, spanWords.start));
+    f.do(storeI32(span, i32(one), spanWords.shared));
+    const feature = f.local('i32', 'feature');
+    f.for(feature, 0, i32(padded(features)), panelWidth, () => {
+      const bits = f.let('bits', loadI32(words));
+      f.while(bits, () => {
+        f.do(storeI32(out, add(feature, ctz(bits))));
+        f.do(storeI32(out, i32(one), 4));
+        f.set(out, add(out, eventBytes));
+        f.set(bits, and(bits, sub(bits, 1)));
+      });
+      f.set(words, add(words, 4));
+    });
+    f.do(storeI32(span, out, spanWords.end));
+    f.do(storeI32(span, out, spanWords.mixed));
+    f.return(out);
+  };
+  return k.helper(`listBits_${features}`, ['words', 'out', 'span'], write, 'i32');
+}
+
 /** One bit for each number of a panel's row that is not zero. */
-function nonZeros(address: Expr, vectors: number): Expr {
+export function nonZeros(address: Expr, vectors: number): Expr {
   return maskBits(Array.from({ length: vectors }, (_, i) => v.ne(loadV(address, 16 * i), splat(0))));
 }
 

@@ -6,6 +6,7 @@ import { type Kernel, type Kernels, rowParams } from '../kernels/kernel.ts';
 import { rowByRow, sharedParams, sharedPlaces } from './forward.ts';
 import type { NeuronPlan } from './plan.ts';
 import {
+  allPanels,
   BodyWriter,
   featureBytes,
   type LoopArgs,
@@ -117,7 +118,7 @@ export function backwardKernel(k: Kernels, name: string, plan: NeuronPlan): Kern
       ...[...inputSums.keys()].map((i) => adjoint.inputs[i].cotangent),
     ];
     const alsoAt = new Set(summed.map(plan.backward.levelOf));
-    writer.overTime(chunk, plan.backward, true, begin, (c) => {
+    writer.overTime(chunk, allPanels(features, plan.backward), true, begin, (c) => {
       writeStep(writer, plan.backward, c, stores, kept, {
         rowOperation,
         alsoAt,

@@ -10,6 +10,7 @@ import { padded, panelsOf } from '../layout.ts';
 import { emit } from './emit.ts';
 import { type NeuronPlan, stateOf } from './plan.ts';
 import {
+  allPanels,
   type Bits,
   BodyWriter,
   type LoopArgs,
@@ -40,11 +41,7 @@ export const ownOutput = ({ step }: NeuronPlan): boolean => stateOf(step, step.o
 
 /** Where the values of the forward pass lie. */
 export function sharedPlaces(plan: NeuronPlan, a: Named): Map<number, Place> {
-  const places = commonPlaces(
-    plan,
-    a,
-    plan.step.states.map((_, i) => inSequence(a[`state${i}`])),
-  );
+  const places = commonPlaces(plan, a, statesOf(plan, a), { base: a.output, at: 'row' });
   for (const { id } of plan.kept) places.set(id, { base: a[`kept${id}`], at: 'row' });
   return places;
 }
@@ -55,18 +52,24 @@ export interface StatePlaces {
   readonly after: Place;
 }
 
-export const inSequence = (base: Local): StatePlaces => ({
-  before: { base, at: 'previous' },
-  after: { base, at: 'row' },
-});
+/** States in sequences. */
+function statesOf(plan: NeuronPlan, a: Named): StatePlaces[] {
+  return plan.step.states.map((_, i) => {
+    const base = a[`state${i}`];
+    return { before: { base, at: 'previous' }, after: { base, at: 'row' } };
+  });
+}
 
 /** Where inputs, parameters, states and the output lie. */
-export function commonPlaces(plan: NeuronPlan, a: Named, states: readonly StatePlaces[]): Map<number, Place> {
+export function commonPlaces(
+  plan: NeuronPlan,
+  a: Named,
+  states: readonly StatePlaces[],
+  output: Place,
+): Map<number, Place> {
   const { step } = plan;
   const places = new Map<number, Place>();
-  if (ownOutput(plan) && step.output.kind === 'var' && isBody(plan, step.output)) {
-    places.set(step.output.id, { base: a.output, at: 'row' });
-  }
+  if (ownOutput(plan) && step.output.kind === 'var' && isBody(plan, step.output)) places.set(step.output.id, output);
   step.states.forEach((s, i) => {
     places.set(s.before.id, states[i].before);
     if (s.after.kind === 'var' && stateOf(step, s.after) === i && isBody(plan, s.after)) {
@@ -127,9 +130,8 @@ export function forwardKernel(k: Kernels, name: string, plan: NeuronPlan): Kerne
     const stride = padded(features) * eventBytes;
     for (const e of events) f.set(e, add(e, mul(chunk, mul(mul(a.group, a.T), stride))));
     const kept = new Set(step.body.flatMap((e) => (places.has(e.out.id) ? [e.out.id] : [])));
-    const states = step.states.map((_, i) => inSequence(a[`state${i}`]));
-    const stores = forwardStores(plan, a, states, operands);
-    writer.overTime(chunk, plan.forward, false, null, (c) =>
+    const stores = forwardStores(plan, statesOf(plan, a), { base: a.output, at: 'row' }, operands);
+    writer.overTime(chunk, allPanels(features, plan.forward), false, null, (c) =>
       writeStep(writer, plan.forward, c, stores, kept, { rowOperation, bits: gateBits(f, plan, a) }),
     );
   });
@@ -152,8 +154,8 @@ function gateBits(f: Func, plan: NeuronPlan, a: Named): Bits | null {
 /** What is stored besides the variables that have a place: copies, and states and outputs that are no variable of their own. */
 export function forwardStores(
   plan: NeuronPlan,
-  a: Named,
   states: readonly StatePlaces[],
+  output: Place,
   copies: ReadonlyMap<Atom, Place>,
 ): Store[] {
   const { step, forward } = plan;
@@ -163,7 +165,7 @@ export function forwardStores(
     stores.push({ level: forward.levelOf(after), value: after, place: states[i].after });
   });
   if (ownOutput(plan) && !isBody(plan, step.output)) {
-    stores.push({ level: forward.levelOf(step.output), value: step.output, place: { base: a.output, at: 'row' } });
+    stores.push({ level: forward.levelOf(step.output), value: step.output, place: output });
   }
   return stores;
 }

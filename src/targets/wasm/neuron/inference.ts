@@ -1,19 +1,26 @@
 import type { Atom, Eqn, Var } from '../../../ir/step.ts';
-import { add, divU, type Expr, gt, type Local, mul, remU } from '../assembler/expr.ts';
+import { add, choose, divU, type Expr, eq, gt, type Local, lt, mul, remU, storeI32 } from '../assembler/expr.ts';
 import { call, type Func } from '../assembler/func.ts';
 import { eventBytes, spanBytes } from '../kernels/events.ts';
-import { type Kernel, type Kernels, rowParams } from '../kernels/kernel.ts';
-import { listRowCall } from '../kernels/lists.ts';
+import { type Kernel, type Kernels, onPanel, panelStart, rowParams } from '../kernels/kernel.ts';
+import { listBits, listRowCall, nonZeros } from '../kernels/lists.ts';
 import { meet, meetingBytes } from '../kernels/meet.ts';
 import { sumRows } from '../kernels/rows.ts';
 import { padded, panelsOf } from '../layout.ts';
 import { isElementwise } from './emit.ts';
-import { commonPlaces, eachSampleRow, forwardStores, inSequence, ownOutput, rowByRow } from './forward.ts';
-import type { Levels } from './levels.ts';
+import { commonPlaces, eachSampleRow, forwardStores, ownOutput, rowByRow, type StatePlaces } from './forward.ts';
 import { type NeuronPlan, stateOf } from './plan.ts';
-import { BodyWriter, type LoopArgs, type PanelRange, type Place, type StepContext, writeStep } from './timeLoop.ts';
+import { BodyWriter, type LoopArgs, type Place, type StepContext, writeStep } from './timeLoop.ts';
 
-type Named = Readonly<Record<string, Local>>;
+type Args = Readonly<Record<string, Local>> & LoopArgs;
+
+/** What a layer reads and gives in inference. */
+export interface InferenceForm {
+  /** By input: whether it is a product, which the layer computes from lists; otherwise it is an array. */
+  readonly products: readonly boolean[];
+  /** Whether the output is listed; otherwise it is an array. */
+  readonly lists: boolean;
+}
 
 /** Panels that a part has at least: of fewer, meeting the others takes longer than computing them. */
 const fewestPanels = 4;
@@ -29,121 +36,173 @@ export function partsFor({ features, step, products }: NeuronPlan, threads: numb
 /** Room for the list of one row. */
 export const listBytes = (features: number): number => spanBytes + padded(features) * eventBytes;
 
-/** The state whose sequence is the output, or -1. */
-export const outputState = ({ step }: NeuronPlan): number => stateOf(step, step.output);
+/** Arrays of one row per sample, by the parameters that they are given to. */
+interface RowArrays {
+  /** Initial states. */
+  readonly initial: readonly string[];
+  /** Whose rows parts read as a whole. */
+  readonly shared: readonly string[];
+  /** Of which each part has its own, apart from those of others: neither fetches what the other writes. */
+  readonly own: readonly string[];
+}
 
-/** Arrays of one row per sample, by the parameters that they are given to: values that are forgotten after the next step. */
-export function inferenceArrays(plan: NeuronPlan): string[] {
-  const states = plan.step.states.flatMap((_, i) => (i === outputState(plan) ? [] : [`state${i}`, `stateToo${i}`]));
-  const values = scratchOf(plan).flatMap(({ id }) => [`scratch${id}`, `scratchToo${id}`]);
-  return [...states, ...values];
+export function rowArrays(plan: NeuronPlan, form: InferenceForm): RowArrays {
+  const { states } = plan.step;
+  const listed = new Set(plan.products.filter((p) => !isListed(plan, form, p.vector)).map((p) => p.vector));
+  const isWhole = (i: number) =>
+    listed.has(states[i].before as Var) || (i === outputState(plan) && isReadWhole(plan, form));
+  const pair = (name: string) => [`${name}A`, `${name}B`];
+  const stateNames = (whole: boolean) => states.flatMap((_, i) => (isWhole(i) === whole ? pair(`state${i}`) : []));
+  const scratchNames = (whole: boolean) =>
+    scratchOf(plan).flatMap((v) => (listed.has(v) === whole ? [`scratch${v.id}`] : []));
+  const outputNames = (whole: boolean) =>
+    ownOutput(plan) && form.lists && isReadWhole(plan, form) === whole ? pair('output') : [];
+  const inputNames = form.products.flatMap((is, i) => (is ? [`input${i}`] : []));
+  return {
+    initial: states.map((_, i) => `state${i}`),
+    shared: [...stateNames(true), ...outputNames(true), ...scratchNames(true)],
+    own: [...stateNames(false), ...outputNames(false), ...scratchNames(false), ...inputNames],
+  };
 }
 
 const scratchOf = (plan: NeuronPlan): Var[] => [...plan.inferenceScratch, ...(plan.copies as Var[])];
 
-/**
- * All time steps of a chunk of samples, for some of the neurons (item `chunk * parts + part`), keeping the output alone.
- * Other values alternate between two arrays, so that a part can be one step ahead of another that still reads.
- */
-export function inferenceKernel(k: Kernels, name: string, plan: NeuronPlan): Kernel {
-  const { step, features } = plan;
-  const params = [
-    ...['rows', 'sampleRows', 'parts', 'meetings', 'lists'],
-    ...step.inputs.map((_, i) => `input${i}`),
+/** Whether a variable is the output of the step before, and listed. */
+const isListed = (plan: NeuronPlan, form: InferenceForm, v: Atom): boolean =>
+  form.lists && plan.step.states[outputState(plan)]?.before === v;
+
+/** Whether lists of the output are made from its whole rows; of spikes bits say all. */
+const isReadWhole = ({ step }: NeuronPlan, form: InferenceForm): boolean => form.lists && step.outputSet !== 'spike';
+
+function paramsOf(plan: NeuronPlan, form: InferenceForm): string[] {
+  const arrays = rowArrays(plan, form);
+  return [
+    ...['rows', 'sampleRows', 'parts', 'meetings', 'ownList', 'ownBytes'],
+    ...form.products.flatMap((is, i) => (is ? [`weights${i}`, `spans${i}`] : [`input${i}`])),
     ...plan.affine.flatMap((affine, i) => (affine ? [`mean${i}`, `scale${i}`, `bias${i}`] : [])),
     ...plan.once.map((v) => `once${v.id}`),
-    ...(ownOutput(plan) ? ['output'] : [`state${outputState(plan)}`]),
-    ...inferenceArrays(plan),
+    ...[...arrays.initial, ...arrays.shared, ...arrays.own],
+    ...(form.lists ? ['events', 'spans', 'bits'] : ['sequence']),
     ...rowParams,
   ];
-  return k.kernel(`inference_${name}`, params, (f, item, args) => {
-    const a = args as Named & LoopArgs;
-    const chunk = f.let('chunk', divU(item, a.parts));
+}
+
+/**
+ * All time steps of a chunk of samples, for some of the neurons (item `chunk * parts + part`). Of all values the output alone
+ * is kept. The parts of a chunk meet after every step, and then see what the others have computed. States, and what is listed,
+ * alternate between two arrays: a part may be a step ahead of one that still reads.
+ */
+export function inferenceKernel(k: Kernels, name: string, plan: NeuronPlan, form: InferenceForm): Kernel {
+  const { step, features } = plan;
+  return k.kernel(`inference_${name}`, paramsOf(plan, form), (f, item, args) => {
+    const a = args as Args;
     const part = f.let('part', remU(item, a.parts));
-    const pairs = new Alternating(f);
-    const states = step.states.map((_, i) =>
-      i === outputState(plan) ? inSequence(a[`state${i}`]) : pairs.add(a[`state${i}`], a[`stateToo${i}`]),
-    );
-    const scratch = (v: Var) => pairs.add(a[`scratch${v.id}`], a[`scratchToo${v.id}`]).after;
-    const places = commonPlaces(plan, a, states);
-    for (const v of plan.inferenceScratch) places.set(v.id, scratch(v));
-    const copies = new Map<Atom, Place>(plan.copies.map((v) => [v, scratch(v as Var)]));
-    const writer = new BodyWriter(f, features, a, places);
-    const operandPlace = (atom: Atom) => (copies.get(atom) ?? writer.placeOf(atom)) as Place;
-    const meetsBefore = firstProducts(plan.forward);
-    const meeting = {
-      place: f.let('meeting', add(a.meetings, mul(mul(chunk, a.parts), meetingBytes))),
-      ...{ part, parts: a.parts, times: f.let('times', 0) },
-    };
-    const list = f.let('list', add(a.lists, mul(item, listBytes(features))));
-    const rowOperation = (eqn: Eqn, c: StepContext) => {
-      const target = writer.placeOf(eqn.out) as Place;
-      if (eqn.prim !== 'matvec') return rowByRow(k, writer, c, eqn, eqn.args.map(operandPlace), target);
-      if (meetsBefore.has(eqn)) {
-        f.if(gt(a.parts, 1), () => {
-          f.set(meeting.times, add(meeting.times, 1));
-          f.do(meet(k, meeting));
-        });
-      }
-      const matrix = (writer.placeOf(eqn.args[0]) as Place).base;
-      recurrentProduct(k, writer, c, { matrix, source: operandPlace(eqn.args[1]), target, list });
-    };
-    const kept = new Set(step.body.flatMap((e) => (places.has(e.out.id) ? [e.out.id] : [])));
-    const stores = forwardStores(plan, a, states, copies);
-    const writeAll = (c: StepContext) => {
-      writeStep(writer, plan.forward, c, stores, kept, { rowOperation });
-      pairs.swap();
-    };
+    const chunk = f.let('chunk', divU(item, a.parts));
+    for (const own of rowArrays(plan, form).own) f.set(a[own], add(a[own], mul(part, a.ownBytes)));
     const { count } = panelsOf(features);
-    const panels: PanelRange = {
+    const panels = {
       first: f.let('first', divU(mul(part, count), a.parts)),
       end: f.let('end', divU(mul(add(part, 1), count), a.parts)),
     };
-    writer.overTime(chunk, plan.forward, false, () => pairs.start(), writeAll, panels);
+    const pairs = new Alternating(f);
+    const states = step.states.map((_, i) => pairs.add(a[`state${i}A`], a[`state${i}B`], a[`state${i}`]));
+    const output = outputOf(plan, form, a, states, pairs);
+    const places = placesOf(plan, form, a, states, output);
+    const copies = new Map<Atom, Place>(plan.copies.map((v) => [v, sampled(a[`scratch${(v as Var).id}`])]));
+    const writer = new BodyWriter(f, features, a, places);
+    const meeting = new Meeting(k, f, a, chunk, part);
+    const lists = form.lists ? new OutputLists(k, writer, a, { item, part, chunk }, pairs) : null;
+    const ownList = f.let('own', add(a.ownList, mul(item, listBytes(features))));
+
+    const operand = (atom: Atom) => (copies.get(atom) ?? writer.placeOf(atom)) as Place;
+    const rowOperation = (eqn: Eqn, c: StepContext) => {
+      const target = writer.placeOf(eqn.out) as Place;
+      if (eqn.prim !== 'matvec') return rowByRow(k, writer, c, eqn, eqn.args.map(operand), target);
+      const [matrix, vector] = eqn.args;
+      if (lists && isListed(plan, form, vector)) lists.multiply(c, operand(matrix).base, target);
+      else {
+        if (step.body.some((e) => e.out === vector) || copies.has(vector)) meeting.write();
+        listAndMultiply(k, writer, c, { matrix: operand(matrix).base, source: operand(vector), target, list: ownList });
+      }
+    };
+    const kept = new Set(step.body.flatMap((e) => (places.has(e.out.id) ? [e.out.id] : [])));
+    const stores = [...forwardStores(plan, states, output, copies)];
+    if (!form.lists && !ownOutput(plan)) {
+      const level = plan.forward.levelOf(step.output);
+      stores.push({ level, value: step.output, place: output });
+    }
+    const begin = (c: StepContext) => {
+      pairs.start();
+      const isNeeded = plan.products.some((p) => isListed(plan, form, p.vector));
+      if (isNeeded) lists?.listRows(c, states[outputState(plan)].before, writer.rowBefore(c));
+    };
+    const together = form.lists || form.products.includes(true) || step.body.some((e) => !isElementwise(e.prim));
+    writer.overTime(chunk, { ...panels, together }, false, begin, (c) => {
+      form.products.forEach((is, i) => {
+        const target = sampled(a[`input${i}`]);
+        if (is) multiply(k, writer, c, { matrix: a[`weights${i}`], spans: a[`spans${i}`], row: c.firstRow, target });
+      });
+      writeStep(writer, plan.forward, c, stores, kept, { rowOperation });
+      const readWhole = isReadWhole(plan, form);
+      if (!readWhole) lists?.markSpikes(c, output);
+      if (lists || plan.products.length > 0) meeting.write();
+      if (readWhole) lists?.listRows(c, output, c.firstRow);
+      else lists?.listSpikes(c);
+      pairs.swap();
+    });
   });
 }
 
-/** Pairs of arrays [samples, features] that change roles at every step: the values before it, and those after it. */
-class Alternating {
-  private readonly f: Func;
-  private readonly pairs: { before: Local; after: Local; start: readonly [Local, Local] }[] = [];
+const sampled = (base: Local): Place => ({ base, at: 'sample' });
 
-  constructor(f: Func) {
-    this.f = f;
-  }
+/** The state whose value after a step is the output, or -1. */
+const outputState = ({ step }: NeuronPlan): number => stateOf(step, step.output);
 
-  /** The first array has the values before the first step. */
-  add(...start: readonly [Local, Local]): { before: Place; after: Place } {
-    const before = this.f.local('i32', 'before');
-    const after = this.f.local('i32', 'after');
-    this.pairs.push({ before, after, start });
-    return { before: { base: before, at: 'sample' }, after: { base: after, at: 'sample' } };
-  }
-
-  start(): void {
-    for (const { before, after, start } of this.pairs) {
-      this.f.set(before, start[0]);
-      this.f.set(after, start[1]);
-    }
-  }
-
-  swap(): void {
-    for (const { before, after } of this.pairs) {
-      const swapped = this.f.let('swapped', before);
-      this.f.set(before, after);
-      this.f.set(after, swapped);
-    }
-  }
+/** Where the output of a step goes. */
+function outputOf(
+  plan: NeuronPlan,
+  form: InferenceForm,
+  a: Args,
+  states: readonly StatePlaces[],
+  pairs: Alternating,
+): Place {
+  if (!form.lists) return { base: a.sequence, at: 'row' };
+  return ownOutput(plan) ? pairs.add(a.outputA, a.outputB).after : states[outputState(plan)].after;
 }
 
-/** Of each level, the product before which all parts must have come there. */
-function firstProducts({ levels }: Levels): ReadonlySet<Eqn> {
-  const first = levels.map(({ rowOperations }) => rowOperations.find((e) => e.prim === 'matvec'));
-  return new Set(first.filter((e) => e !== undefined));
+function placesOf(
+  plan: NeuronPlan,
+  form: InferenceForm,
+  a: Args,
+  states: readonly StatePlaces[],
+  output: Place,
+): Map<number, Place> {
+  const places = commonPlaces(plan, a, states, output);
+  plan.step.inputs.forEach(({ variable }, i) => {
+    const known = places.get(variable.id) as Place;
+    if (form.products[i]) places.set(variable.id, { ...known, at: 'sample' });
+  });
+  for (const v of plan.inferenceScratch) places.set(v.id, sampled(a[`scratch${v.id}`]));
+  return places;
 }
 
-/** The panels at hand of y = M x for the samples of a chunk at one step. */
-function recurrentProduct(
+/** The panels at hand of a product with listed rows, the first of them `row`, for the samples of a chunk at one step. */
+function multiply(
+  k: Kernels,
+  writer: BodyWriter,
+  c: StepContext,
+  p: { matrix: Expr; spans: Expr; row: Expr; target: Place },
+): void {
+  const { f, features } = writer;
+  const to = writer.rowsOf(p.target, c);
+  eachSampleRow(f, c, [p.row, to.row], ([listed, row]) => {
+    const span = add(p.spans, mul(listed, spanBytes));
+    f.do(call(sumRows(k, features), [c.firstPanel, c.endPanel, p.matrix, span, p.target.base, to.rows, row]));
+  });
+}
+
+/** The same of M x, where x is no output: it is listed for this product. */
+function listAndMultiply(
   k: Kernels,
   writer: BodyWriter,
   c: StepContext,
@@ -156,4 +215,134 @@ function recurrentProduct(
     f.do(listRowCall(k, features, [p.source.base, from.rows, source, add(p.list, spanBytes), p.list]));
     f.do(call(sumRows(k, features), [c.firstPanel, c.endPanel, p.matrix, p.list, p.target.base, to.rows, row]));
   });
+}
+
+/** Bytes of a sample's bits, one for each neuron. */
+export const bitsBytes = (features: number): number => 64 * Math.ceil(panelsOf(features).count / 16);
+
+/** Lists of the output at every step; each part has its own, of all neurons. Parts tell each other of spikes by bits. */
+class OutputLists {
+  private readonly k: Kernels;
+  private readonly writer: BodyWriter;
+  private readonly spans: Local;
+  private readonly events: Local;
+  private readonly bits: Expr;
+
+  constructor(
+    k: Kernels,
+    writer: BodyWriter,
+    a: Args,
+    { item, part, chunk }: Readonly<Record<'item' | 'part' | 'chunk', Local>>,
+    pairs: Alternating,
+  ) {
+    const { f, features } = writer;
+    this.k = k;
+    this.writer = writer;
+    this.spans = f.let('spans', add(a.spans, mul(mul(part, a.rows), spanBytes)));
+    const steps = add(a.T, 1);
+    this.events = f.let('events', add(a.events, mul(mul(item, mul(a.group, steps)), padded(features) * eventBytes)));
+    const bytes = f.let('bytes', mul(a.group, bitsBytes(features)));
+    const bits = f.let('bits', add(a.bits, mul(mul(chunk, bytes), 2)));
+    this.bits = pairs.add(bits, f.let('bitsToo', add(bits, bytes))).after.base;
+  }
+
+  /** Lists the output of one step; its first row among those of all steps is `row`. */
+  listRows(c: StepContext, output: Place, row: Expr): void {
+    const { k, writer, spans, events } = this;
+    const { f, features } = writer;
+    const from = writer.rowsOf(output, c);
+    eachSampleRow(f, c, [from.row, row], ([source, listed]) => {
+      const span = add(spans, mul(listed, spanBytes));
+      f.set(events, listRowCall(k, features, [output.base, from.rows, source, events, span]));
+    });
+  }
+
+  /** Sets the bits of the neurons at hand. */
+  markSpikes(c: StepContext, output: Place): void {
+    const { f, features } = this.writer;
+    const from = this.writer.rowsOf(output, c);
+    const panel = f.let('panel', c.firstPanel);
+    f.while(lt(panel, c.endPanel), () => {
+      const word = f.let('word', add(this.bits, mul(panel, 4)));
+      onPanel(f, features, panel, (vectors, width) => {
+        eachSampleRow(f, c, [from.row], ([row]) => {
+          const address = f.let('at', add(panelStart(output.base, panel, from.rows), mul(row, width)));
+          f.do(storeI32(word, nonZeros(address, vectors)));
+          f.set(word, add(word, bitsBytes(features)));
+        });
+      });
+      f.set(panel, add(panel, 1));
+    });
+  }
+
+  /** Lists the spikes of all neurons at one step. */
+  listSpikes(c: StepContext): void {
+    const { k, writer, spans, events } = this;
+    const { f, features } = writer;
+    const words = f.let('words', this.bits);
+    eachSampleRow(f, c, [c.firstRow], ([row]) => {
+      f.set(events, call(listBits(k, features), [words, events, add(spans, mul(row, spanBytes))]));
+      f.set(words, add(words, bitsBytes(features)));
+    });
+  }
+
+  /** The panels at hand of M y, where y is the output of the step before. */
+  multiply(c: StepContext, matrix: Expr, target: Place): void {
+    const { k, writer, spans } = this;
+    multiply(k, writer, c, { matrix, spans, row: writer.rowBefore(c), target });
+  }
+}
+
+/** Where the parts of a chunk wait for one another. */
+class Meeting {
+  private readonly k: Kernels;
+  private readonly f: Func;
+  private readonly at: { readonly place: Local; readonly part: Local; readonly parts: Local; readonly times: Local };
+
+  constructor(k: Kernels, f: Func, { meetings, parts }: Args, chunk: Local, part: Local) {
+    this.k = k;
+    this.f = f;
+    const place = f.let('meeting', add(meetings, mul(mul(chunk, parts), meetingBytes)));
+    this.at = { place, part, parts, times: f.let('times', 0) };
+  }
+
+  write(): void {
+    const { k, f, at } = this;
+    f.if(gt(at.parts, 1), () => {
+      f.set(at.times, add(at.times, 1));
+      f.do(meet(k, at));
+    });
+  }
+}
+
+/** Pairs of arrays [samples, features] that change roles at every step: the values before it, and those after it. */
+class Alternating {
+  private readonly f: Func;
+  private readonly pairs: { before: Local; after: Local; a: Local; b: Local; initial: Local }[] = [];
+
+  constructor(f: Func) {
+    this.f = f;
+  }
+
+  /** `initial` has the values before the first step, and is only read. */
+  add(a: Local, b: Local, initial: Local = b): StatePlaces {
+    const before = this.f.local('i32', 'before');
+    const after = this.f.local('i32', 'after');
+    this.pairs.push({ before, after, a, b, initial });
+    return { before: sampled(before), after: sampled(after) };
+  }
+
+  start(): void {
+    for (const { before, after, a, initial } of this.pairs) {
+      this.f.set(before, initial);
+      this.f.set(after, a);
+    }
+  }
+
+  swap(): void {
+    for (const { before, after, a, b } of this.pairs) {
+      this.f.set(before, after);
+      this.f.set(after, choose(eq(before, a), b, a));
+    }
+  }
 }

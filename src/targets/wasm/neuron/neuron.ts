@@ -3,7 +3,6 @@ import { listGatesKernel } from '../kernels/gates.ts';
 import type { Kernel, Kernels } from '../kernels/kernel.ts';
 import { backwardKernel } from './backward.ts';
 import { forwardKernel } from './forward.ts';
-import { inferenceKernel } from './inference.ts';
 import { type NeuronPlan, planNeuron } from './plan.ts';
 
 /** The kernels of a neuron and what they rest on. */
@@ -11,8 +10,6 @@ export interface NeuronKernels {
   readonly name: string;
   readonly plan: NeuronPlan;
   readonly forward: Kernel;
-  /** The forward pass of inference. */
-  readonly inference: Kernel;
   readonly backward: Kernel;
   /** Lists, per row, the neurons whose cotangents matter; null where all do. */
   readonly gate: Kernel | null;
@@ -30,7 +27,6 @@ export function neuronKernels(
     name,
     plan,
     forward: forwardKernel(k, name, plan),
-    inference: inferenceKernel(k, name, plan),
     backward: backwardKernel(k, name, plan),
     gate: plan.gates.output ? listGatesKernel(k, features) : null,
   };

@@ -78,7 +78,16 @@ export interface StepContext {
 export interface PanelRange {
   readonly first: Expr;
   readonly end: Expr;
+  /** Whether all of them are needed at each step before the next. */
+  readonly together: boolean;
 }
+
+/** All panels of a body. */
+export const allPanels = (features: number, { levels }: Levels): PanelRange => ({
+  first: i32(0),
+  end: i32(panelsOf(features).count),
+  together: levels.some((l) => l.rowOperations.length > 0),
+});
 
 /** Writes the code of a body that runs over time. */
 export class BodyWriter {
@@ -106,16 +115,15 @@ export class BodyWriter {
   }
 
   /**
-   * Every time step of a chunk of samples, in or against the order of time. Where no equation needs a whole row, one panel
-   * goes through all of time before the next: its states stay in the first-level cache.
+   * Every time step of a chunk of samples, in or against the order of time. Where nothing needs more than a panel at a time,
+   * one panel goes through all of time before the next: its states stay in the first-level cache.
    */
   overTime(
     chunk: Expr,
-    { levels }: Levels,
+    panels: PanelRange,
     reversed: boolean,
     before: ((c: StepContext) => void) | null,
     body: (c: StepContext) => void,
-    panels: PanelRange = { first: i32(0), end: i32(panelsOf(this.features).count) },
   ): void {
     const { f, args } = this;
     const samples = samplesOf(f, args, chunk);
@@ -123,6 +131,7 @@ export class BodyWriter {
     const [k, t, firstRow] = ['k', 't', 'firstRow'].map((name) => f.local('i32', name));
     const throughTime = (firstPanel: Expr, endPanel: Expr) => {
       const c = { t, firstSample, samples, firstRow, firstPanel, endPanel, reversed };
+      f.set(firstRow, chunkRow(args, chunk, i32(0)));
       before?.(c);
       f.for(k, 0, args.T, 1, () => {
         f.set(t, reversed ? sub(sub(args.T, 1), k) : k);
@@ -130,7 +139,7 @@ export class BodyWriter {
         body(c);
       });
     };
-    if (levels.some((l) => l.rowOperations.length > 0)) throughTime(panels.first, panels.end);
+    if (panels.together) throughTime(panels.first, panels.end);
     else {
       const panel = f.local('i32', 'panel');
       f.for(panel, panels.first, panels.end, 1, () => throughTime(panel, add(panel, 1)));
