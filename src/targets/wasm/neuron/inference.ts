@@ -24,7 +24,8 @@ import { padded, panelsOf } from '../layout.ts';
 import { isElementwise } from './emit.ts';
 import { commonPlaces, eachSampleRow, forwardStores, ownOutput, rowByRow, type StatePlaces } from './forward.ts';
 import { type NeuronPlan, stateOf } from './plan.ts';
-import { BodyWriter, type LoopArgs, type Place, type StepContext, writeStep } from './timeLoop.ts';
+import { writeStep } from './step.ts';
+import { BodyWriter, type LoopArgs, type Place, type StepContext } from './timeLoop.ts';
 
 type Args = Readonly<Record<string, Local>> & LoopArgs;
 
