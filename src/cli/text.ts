@@ -25,7 +25,8 @@ export function milliseconds(seconds: number): string {
 
 /** 1,234,567. */
 export function count(n: number): string {
-  return Math.round(n).toLocaleString('en-US');
+  // `toLocaleString` takes 15 ms at its first call.
+  return String(Math.round(n)).replace(/\B(?=(\d{3})+$)/g, ',');
 }
 
 /** An argument as a shell wants it. */

@@ -11,6 +11,9 @@ import type { Argument, Buffer } from './program.ts';
 /** Bytes between what different threads write: the processor fetches so far ahead. */
 const gap = 2048;
 
+/** Rows of products that are computed before they are read, of all samples of a chunk: they leave most of a core's cache. */
+const rowsPerTile = 32;
+
 /** What a layer gives in inference: its output as an array, or its lists. */
 export type InferenceOutput =
   | { readonly array: Buffer; readonly lists: null }
@@ -31,7 +34,9 @@ export function inferenceLayer(
   const form: InferenceForm = { products: inputs.map((i) => 'weights' in i), lists: asLists };
   const parts = partsFor(plan, variant.parts);
   const items = variant.shape.chunks * parts;
-  const ownBytes = arrayBytes(network.rowCount(false), features) + gap;
+  const rowBytes = arrayBytes(network.rowCount(false), features);
+  const ownBytes = rowBytes + gap;
+  const tile = Math.max(1, Math.floor(rowsPerTile / variant.shape.group));
   const meetings = program.buffer(`meetings of ${name}`, items * meetingBytes);
   const args: Record<string, Argument> = {
     rows: network.rowCount(true),
@@ -39,12 +44,15 @@ export function inferenceLayer(
     parts,
     meetings,
     ownBytes,
+    tile,
+    rowBytes,
     ownList: program.buffer(`list of ${name}`, items * listBytes(features)),
     ...network.rows(true),
   };
   const arrays = rowArrays(plan, form);
   const array = (what: string) => network.array(`${what} of ${name}`, features, false);
   for (const what of [...arrays.initial, ...arrays.shared]) args[what] = array(what);
+  for (const what of arrays.tiles) args[what] = program.buffer(`${what} of ${name}`, parts * tile * ownBytes);
   for (const what of arrays.own) args[what] = program.buffer(`${what} of ${name}`, parts * ownBytes);
   inputs.forEach((input, i) => {
     if ('weights' in input)

@@ -3,18 +3,11 @@ import { add, i32, type Local, mul, splat, v, zeroFill } from '../assembler/expr
 import { call } from '../assembler/func.ts';
 import { denseDots, gatedDots, scratchBytes } from '../kernels/dots.ts';
 import { type Kernel, type Kernels, rowParams } from '../kernels/kernel.ts';
+import { padded } from '../layout.ts';
 import { rowByRow, sharedParams, sharedPlaces } from './forward.ts';
 import type { NeuronPlan } from './plan.ts';
-import {
-  allPanels,
-  BodyWriter,
-  featureBytes,
-  type LoopArgs,
-  type Place,
-  type StepContext,
-  type Store,
-  writeStep,
-} from './timeLoop.ts';
+import { type Store, writeStep } from './step.ts';
+import { allPanels, BodyWriter, type LoopArgs, type Place, type StepContext } from './timeLoop.ts';
 
 type Named = Readonly<Record<string, Local>>;
 
@@ -65,7 +58,7 @@ export function backwardKernel(k: Kernels, name: string, plan: NeuronPlan): Kern
         places.set(o.left.id, { base: a[plan.outers[n].left], at: 'row' });
     });
     const writer = new BodyWriter(f, features, a, places, plan.recomputed);
-    const size = featureBytes(features);
+    const size = padded(features) * 4;
     const zeroed = (base: Local, kinds: number) => {
       const own = f.let('chunkSums', add(base, mul(chunk, kinds * size)));
       f.do(zeroFill(own, i32(kinds * size)));

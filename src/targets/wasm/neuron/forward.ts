@@ -9,16 +9,8 @@ import { softmaxAdjointRow, softmaxRow } from '../kernels/softmax.ts';
 import { padded, panelsOf } from '../layout.ts';
 import { emit } from './emit.ts';
 import { type NeuronPlan, stateOf } from './plan.ts';
-import {
-  allPanels,
-  type Bits,
-  BodyWriter,
-  type LoopArgs,
-  type Place,
-  type StepContext,
-  type Store,
-  writeStep,
-} from './timeLoop.ts';
+import { type Bits, type Store, writeStep } from './step.ts';
+import { allPanels, BodyWriter, type LoopArgs, type Place, type StepContext } from './timeLoop.ts';
 
 type Named = Readonly<Record<string, Local>>;
 

@@ -1,5 +1,19 @@
 import type { Atom, Eqn, Var } from '../../../ir/step.ts';
-import { add, choose, divU, type Expr, eq, gt, type Local, lt, mul, remU, storeI32 } from '../assembler/expr.ts';
+import {
+  add,
+  choose,
+  divU,
+  type Expr,
+  eq,
+  gt,
+  type Local,
+  lt,
+  minU,
+  mul,
+  remU,
+  storeI32,
+  sub,
+} from '../assembler/expr.ts';
 import { call, type Func } from '../assembler/func.ts';
 import { eventBytes, spanBytes } from '../kernels/events.ts';
 import { type Kernel, type Kernels, onPanel, panelStart, rowParams } from '../kernels/kernel.ts';
@@ -10,7 +24,8 @@ import { padded, panelsOf } from '../layout.ts';
 import { isElementwise } from './emit.ts';
 import { commonPlaces, eachSampleRow, forwardStores, ownOutput, rowByRow, type StatePlaces } from './forward.ts';
 import { type NeuronPlan, stateOf } from './plan.ts';
-import { BodyWriter, type LoopArgs, type Place, type StepContext, writeStep } from './timeLoop.ts';
+import { writeStep } from './step.ts';
+import { BodyWriter, type LoopArgs, type Place, type StepContext } from './timeLoop.ts';
 
 type Args = Readonly<Record<string, Local>> & LoopArgs;
 
@@ -44,6 +59,8 @@ interface RowArrays {
   readonly shared: readonly string[];
   /** Of which each part has its own, apart from those of others: neither fetches what the other writes. */
   readonly own: readonly string[];
+  /** The same for products of inputs, with a row for each step of a tile. */
+  readonly tiles: readonly string[];
 }
 
 export function rowArrays(plan: NeuronPlan, form: InferenceForm): RowArrays {
@@ -57,11 +74,11 @@ export function rowArrays(plan: NeuronPlan, form: InferenceForm): RowArrays {
     scratchOf(plan).flatMap((v) => (listed.has(v) === whole ? [`scratch${v.id}`] : []));
   const outputNames = (whole: boolean) =>
     ownOutput(plan) && form.lists && isReadWhole(plan, form) === whole ? pair('output') : [];
-  const inputNames = form.products.flatMap((is, i) => (is ? [`input${i}`] : []));
   return {
     initial: states.map((_, i) => `state${i}`),
     shared: [...stateNames(true), ...outputNames(true), ...scratchNames(true)],
-    own: [...stateNames(false), ...outputNames(false), ...scratchNames(false), ...inputNames],
+    own: [...stateNames(false), ...outputNames(false), ...scratchNames(false)],
+    tiles: form.products.flatMap((is, i) => (is ? [`input${i}`] : [])),
   };
 }
 
@@ -77,11 +94,11 @@ const isReadWhole = ({ step }: NeuronPlan, form: InferenceForm): boolean => form
 function paramsOf(plan: NeuronPlan, form: InferenceForm): string[] {
   const arrays = rowArrays(plan, form);
   return [
-    ...['rows', 'sampleRows', 'parts', 'meetings', 'ownList', 'ownBytes'],
+    ...['rows', 'sampleRows', 'parts', 'meetings', 'ownList', 'ownBytes', 'tile', 'rowBytes'],
     ...form.products.flatMap((is, i) => (is ? [`weights${i}`, `spans${i}`] : [`input${i}`])),
     ...plan.affine.flatMap((affine, i) => (affine ? [`mean${i}`, `scale${i}`, `bias${i}`] : [])),
     ...plan.once.map((v) => `once${v.id}`),
-    ...[...arrays.initial, ...arrays.shared, ...arrays.own],
+    ...[...arrays.initial, ...arrays.shared, ...arrays.own, ...arrays.tiles],
     ...(form.lists ? ['events', 'spans', 'bits'] : ['sequence']),
     ...rowParams,
   ];
@@ -98,7 +115,9 @@ export function inferenceKernel(k: Kernels, name: string, plan: NeuronPlan, form
     const a = args as Args;
     const part = f.let('part', remU(item, a.parts));
     const chunk = f.let('chunk', divU(item, a.parts));
-    for (const own of rowArrays(plan, form).own) f.set(a[own], add(a[own], mul(part, a.ownBytes)));
+    const { own, tiles } = rowArrays(plan, form);
+    for (const name of own) f.set(a[name], add(a[name], mul(part, a.ownBytes)));
+    for (const name of tiles) f.set(a[name], add(a[name], mul(part, mul(a.tile, a.ownBytes))));
     const { count } = panelsOf(features);
     const panels = {
       first: f.let('first', divU(mul(part, count), a.parts)),
@@ -111,6 +130,7 @@ export function inferenceKernel(k: Kernels, name: string, plan: NeuronPlan, form
     const copies = new Map<Atom, Place>(plan.copies.map((v) => [v, sampled(a[`scratch${(v as Var).id}`])]));
     const writer = new BodyWriter(f, features, a, places);
     const meeting = new Meeting(k, f, a, chunk, part);
+    const inputs = new InputProducts(k, writer, a, form);
     const lists = form.lists ? new OutputLists(k, writer, a, { item, part, chunk }, pairs) : null;
     const ownList = f.let('own', add(a.ownList, mul(item, listBytes(features))));
 
@@ -138,10 +158,7 @@ export function inferenceKernel(k: Kernels, name: string, plan: NeuronPlan, form
     };
     const together = form.lists || form.products.includes(true) || step.body.some((e) => !isElementwise(e.prim));
     writer.overTime(chunk, { ...panels, together }, false, begin, (c) => {
-      form.products.forEach((is, i) => {
-        const target = sampled(a[`input${i}`]);
-        if (is) multiply(k, writer, c, { matrix: a[`weights${i}`], spans: a[`spans${i}`], row: c.firstRow, target });
-      });
+      inputs.multiply(c);
       writeStep(writer, plan.forward, c, stores, kept, { rowOperation });
       const readWhole = isReadWhole(plan, form);
       if (!readWhole) lists?.markSpikes(c, output);
@@ -215,6 +232,54 @@ function listAndMultiply(
     f.do(listRowCall(k, features, [p.source.base, from.rows, source, add(p.list, spanBytes), p.list]));
     f.do(call(sumRows(k, features), [c.firstPanel, c.endPanel, p.matrix, p.list, p.target.base, to.rows, row]));
   });
+}
+
+/**
+ * Products of inputs, of a tile of some steps at a time: they and the recurrent products of these steps take turns in reading
+ * matrices that may not fit into a core's cache together.
+ */
+class InputProducts {
+  private readonly k: Kernels;
+  private readonly writer: BodyWriter;
+  private readonly a: Args;
+  private readonly products: readonly { matrix: Local; spans: Local; start: Local; target: Local }[];
+
+  constructor(k: Kernels, writer: BodyWriter, a: Args, { products }: InferenceForm) {
+    this.k = k;
+    this.writer = writer;
+    this.a = a;
+    this.products = products.flatMap((is, i) => {
+      if (!is) return [];
+      const target = a[`input${i}`];
+      return [{ matrix: a[`weights${i}`], spans: a[`spans${i}`], start: writer.f.let('start', target), target }];
+    });
+  }
+
+  /** Makes the products of the step at hand those that are read. */
+  multiply(c: StepContext): void {
+    const { writer, products, a } = this;
+    const { f } = writer;
+    if (products.length === 0) return;
+    const place = f.let('place', remU(c.t, a.tile));
+    f.unless(place, () => {
+      for (const p of products) this.multiplyTile(c, p);
+    });
+    for (const { start, target } of products) f.set(target, add(start, mul(place, a.rowBytes)));
+  }
+
+  private multiplyTile(c: StepContext, { matrix, spans, start, target }: (typeof this.products)[number]): void {
+    const { k, writer, a } = this;
+    const { f } = writer;
+    f.set(target, start);
+    const row = f.let('listed', c.firstRow);
+    const left = f.let('steps', minU(a.tile, f.let('rest', sub(a.T, c.t))));
+    f.while(left, () => {
+      multiply(k, writer, c, { matrix, spans, row, target: sampled(target) });
+      f.set(target, add(target, a.rowBytes));
+      f.set(row, add(row, a.group));
+      f.set(left, sub(left, 1));
+    });
+  }
 }
 
 /** Bytes of a sample's bits, one for each neuron. */
