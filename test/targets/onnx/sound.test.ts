@@ -194,7 +194,7 @@ describe('minutes of spoken words and noisy pauses', () => {
       const stream = await openOnnxStream(path, { threads: 1 });
       const plain = modelOf('fbank(mels=40)', 16_000).features;
       const { session } = await sessionOf(pipeline, 16_000);
-      const draws = new Stream(5, 'minutes');
+      const draws = new Stream(6, 'minutes');
       const sound = spoken(draws, await recordings(16_000), 40);
       const words = utterances(plain(sound), segmentation);
       let frames = 0;
