@@ -4,7 +4,8 @@ import { eventBytes, spanBytes } from './kernels/events.ts';
 import { clearKernel, meetingBytes } from './kernels/meet.ts';
 import { initialName, onceBuffers } from './layer.ts';
 import { arrayBytes, padded } from './layout.ts';
-import { bitsBytes, type InferenceForm, inferenceKernel, listBytes, partsFor, rowArrays } from './neuron/inference.ts';
+import { inferenceKernel, listBytes, partsFor, rowArrays } from './neuron/inference.ts';
+import { bitsBytes, type InferenceForm } from './neuron/inferenceParts.ts';
 import type { NeuronKernels } from './neuron/neuron.ts';
 import type { Argument, Buffer } from './program.ts';
 
