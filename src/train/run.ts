@@ -62,8 +62,9 @@ export function requireTrainable({ graph }: RunSpec, target: Target, checkpoint:
 }
 
 /**
- * Trains, tests the selected weights and leaves everything in the run's folder, or nothing where it never began. Where other processes might train there,
- * the caller locks it before reading the checkpoint (`folder.lock()`). Throws what `train` throws.
+ * Trains, tests the selected weights and leaves everything in the run's folder, or nothing where it never began. Where other
+ * processes might train there, the caller locks it before reading the checkpoint (`folder.lock()`). Throws what `train`
+ * throws.
  */
 export async function trainRun(run: Run): Promise<RunResult> {
   try {

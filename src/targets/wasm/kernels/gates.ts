@@ -1,8 +1,9 @@
-import { add, and, ctz, i32, loadI32, mul, storeI32, sub } from '../assembler/expr.ts';
+import { add, i32, loadI32, mul, storeI32 } from '../assembler/expr.ts';
 import { padded, panelsOf, panelWidth } from '../layout.ts';
 import { gateBytes } from './dots.ts';
 import { spanBytes } from './events.ts';
 import { eachRow, eachSample, type Kernel, type Kernels, rowParams } from './kernel.ts';
+import { eachBit } from './lists.ts';
 import { maskWord } from './masks.ts';
 
 /** Lists, for every row, the neurons whose bits are set: those whose cotangents matter. */
@@ -22,10 +23,9 @@ export function listGatesKernel(k: Kernels, features: number): Kernel {
       f.do(storeI32(span, out));
       f.for(panel, 0, i32(panelsOf(features).count), 1, () => {
         const bits = f.let('bits', loadI32(maskWord(a.bits, panel, a.rows, row)));
-        f.while(bits, () => {
-          f.do(storeI32(out, add(mul(panel, panelWidth), ctz(bits))));
+        eachBit(f, bits, (k) => {
+          f.do(storeI32(out, add(mul(panel, panelWidth), k)));
           f.set(out, add(out, gateBytes));
-          f.set(bits, and(bits, sub(bits, 1)));
         });
       });
       f.do(storeI32(span, out, 4));

@@ -55,15 +55,13 @@ function listRow(k: Kernels, features: number, p: number | null): Func {
     eachPanelOfRow(f, features, { source, rows, row, mask }, (address, feature, vectors, word) => {
       const bits = f.let('bits', nonZeros(address, vectors));
       if (word) f.set(bits, and(bits, word));
-      f.while(bits, () => {
-        const k = f.let('k', ctz(bits));
+      eachBit(f, bits, (k) => {
         const at = f.let('at', add(address, mul(k, 4)));
         const value = p === null ? loadI32(at) : bitsOf(mulF(loadF32(at), f32(scaleOf(p))));
         f.do(storeI32(out, add(feature, k)));
         f.do(storeI32(out, f.let('value', value), 4));
         f.set(differ, or(differ, xor(loadI32(out, 4), loadI32(begin, 4))));
         f.set(out, add(out, eventBytes));
-        f.set(bits, and(bits, sub(bits, 1)));
       });
     });
     f.do(storeI32(span, out, spanWords.end));
@@ -99,8 +97,10 @@ function listRealRows(k: Kernels, features: number, p: number | null): Func {
       ge(mul(count, 2), mul(n, features)),
       () =>
         eachRow((row) => {
-          for (const [word, value] of Object.entries({ start: out, end: out, shared: i32(0), mixed: i32(dense) }))
-            f.do(storeI32(span, value, spanWords[word as keyof typeof spanWords]));
+          f.do(storeI32(span, out, spanWords.start));
+          f.do(storeI32(span, out, spanWords.end));
+          f.do(storeI32(span, i32(0), spanWords.shared));
+          f.do(storeI32(span, i32(dense), spanWords.mixed));
           eachPanelOfRow(f, features, { source, rows, row, mask }, (address, _, vectors, word) => {
             const bits = word && f.let('bits', v.splatInt(word));
             for (let x = 0; x < vectors; x++) {
@@ -159,11 +159,10 @@ export function listBits(k: Kernels, features: number): Func {
     const feature = f.local('i32', 'feature');
     f.for(feature, 0, i32(padded(features)), panelWidth, () => {
       const bits = f.let('bits', loadI32(words));
-      f.while(bits, () => {
-        f.do(storeI32(out, add(feature, ctz(bits))));
+      eachBit(f, bits, (k) => {
+        f.do(storeI32(out, add(feature, k)));
         f.do(storeI32(out, i32(one), 4));
         f.set(out, add(out, eventBytes));
-        f.set(bits, and(bits, sub(bits, 1)));
       });
       f.set(words, add(words, 4));
     });
@@ -172,6 +171,14 @@ export function listBits(k: Kernels, features: number): Func {
     f.return(out);
   };
   return k.helper(`listBits_${features}`, ['words', 'out', 'span'], write, 'i32');
+}
+
+/** Every bit that is set, from the lowest on; `bits` is used up. */
+export function eachBit(f: Func, bits: Local, body: (k: Local) => void): void {
+  f.while(bits, () => {
+    body(f.let('k', ctz(bits)));
+    f.set(bits, and(bits, sub(bits, 1)));
+  });
 }
 
 /** One bit for each number of a panel's row that is not zero. */
