@@ -2,6 +2,7 @@ import { Ajv, type ErrorObject } from 'ajv';
 import type { Code, Diagnostic, Reporter } from '../diagnostics/diagnostic.ts';
 import type { Span } from '../diagnostics/source.ts';
 import { oneOf, suggestion } from '../diagnostics/suggest.ts';
+import { layerOptions } from '../passes/model.ts';
 import { splitNumber, units } from '../syntax/quantity.ts';
 import { experimentSchema } from './schema.ts';
 import { find, type MapTree, type Tree, textOf, toPlain } from './tree.ts';
@@ -101,8 +102,14 @@ function explain(error: ErrorObject, tree: MapTree): Diagnostic {
         `${name} must consist of letters, digits, "_", "-" and ".", not be ${written}`,
         at.tree.span,
       );
-    case 'quantity':
-      return problem('SP208', `${name} ${quantityProblem(error.schema as QuantityBounds, error.data)}`, at.tree.span);
+    case 'quantity': {
+      const wrong = quantityProblem(error.schema as QuantityBounds, error.data);
+      // What is no option of a layer is taken for a constant of its neuron.
+      const isConstant = path.at(-3) === 'layers' && error.schemaPath.includes('/additionalProperties/');
+      if (!isConstant) return problem('SP208', `${name} ${wrong}`, at.tree.span);
+      const hint = `is no option of a layer; ${suggestion(path.at(-1)!, layerOptions)}`;
+      return problem('SP208', `${name} ${hint}; a constant of a neuron ${wrong}`, at.keySpan ?? at.tree.span);
+    }
     default:
       return problem('SP200', `${name} ${error.message}`, head(at.tree));
   }
