@@ -107,8 +107,9 @@ function explain(error: ErrorObject, tree: MapTree): Diagnostic {
       // What is no option of a layer is taken for a constant of its neuron.
       const isConstant = path.at(-3) === 'layers' && error.schemaPath.includes('/additionalProperties/');
       if (!isConstant) return problem('SP208', `${name} ${wrong}`, at.tree.span);
-      const hint = `is no option of a layer; ${suggestion(path.at(-1)!, layerOptions)}`;
-      return problem('SP208', `${name} ${hint}; a constant of a neuron ${wrong}`, at.keySpan ?? at.tree.span);
+      const message = `${name} is no option of a layer, and a constant of a neuron ${wrong}`;
+      const hint = suggestion(path.at(-1)!, layerOptions);
+      return problem('SP208', `${message}; ${hint}`, at.keySpan ?? at.tree.span);
     }
     default:
       return problem('SP200', `${name} ${error.message}`, head(at.tree));
