@@ -78,7 +78,7 @@ export class WasmModel implements CompiledModel {
     const parts = this.planner.training(batch, request);
     if (this.planner.microBatches > before) this.options.onNotice?.(inParts(parts.length));
     this.step++;
-    const run = this.runOf(batch, request.learningRate);
+    const run = this.runOf(batch, request);
     const result = parts.length === 1 ? this.trainOn(parts[0], run) : this.trainOnParts(parts, run);
     const loss = request.outputWeights
       ? dot(result.output!, request.outputWeights)
@@ -89,13 +89,13 @@ export class WasmModel implements CompiledModel {
 
   async evaluate(batch: Batch, request: ForwardRequest = {}): Promise<StepResult> {
     const parts = this.planner.evaluation(batch, request);
-    const run = this.runOf(batch, 0);
+    const run = this.runOf(batch);
     const results = parts.map((part) => this.evaluateOn(part, run));
     return results.length === 1 ? results[0] : joined(results);
   }
 
   async predict(batch: Batch): Promise<Float32Array> {
-    const run = this.runOf(batch, 0);
+    const run = this.runOf(batch);
     const scores = this.planner.prediction(batch).map(({ batch, pass }) => {
       this.runForward(pass, batch, {}, run);
       return readScores(this.machine.floats, this.graph, pass);
@@ -210,8 +210,9 @@ export class WasmModel implements CompiledModel {
     this.machine.run(pass.program, run, pass.helped);
   }
 
-  private runOf(batch: Batch, learningRate: number): Run {
-    return { samples: batch.size, validSteps: validSteps(batch), learningRate, step: this.step };
+  private runOf(batch: Batch, { epoch, learningRate } = { epoch: 0, learningRate: 0 }): Run {
+    const { seed } = this.options;
+    return { samples: batch.size, validSteps: validSteps(batch), learningRate, step: this.step, seed, epoch };
   }
 }
 
