@@ -50,9 +50,14 @@ export const isDense = (span: Expr): Expr => eq(loadI32(span, spanWords.mixed), 
 /** The events of a row. */
 function eachEvent(f: Func, span: Local, body: (event: Local) => void): void {
   const event = f.let('event', loadI32(span, spanWords.start));
-  const end = f.let('end', loadI32(span, spanWords.end));
+  eachEventUntil(f, event, loadI32(span, spanWords.end), () => body(event));
+}
+
+/** Moves `event` on to an address. */
+function eachEventUntil(f: Func, event: Local, address: Expr, body: () => void): void {
+  const end = f.let('end', address);
   f.while(lt(event, end), () => {
-    body(event);
+    body();
     f.set(event, add(event, eventBytes));
   });
 }
@@ -131,11 +136,21 @@ export function sortKernel(k: Kernels, listed: Listed): Kernel {
       const end = f.let('end', loadI32(span, spanWords.end));
       f.if(gt(end, loadI32(span, spanWords.start)), () => f.set(shared, loadI32(sub(end, 4))));
     });
-    const place = f.local('i32', 'place');
+    const [place, value] = [f.local('i32', 'place'), f.local('i32', 'value')];
+    const isOther = () => mul(ne(value, shared), 4);
     const eachOfChunk = (visit: (event: Local, row: Local) => void) =>
       eachSparseRow(f, a, item, listed, (span, row) => {
-        eachEvent(f, span, (event) => {
-          f.set(place, sum(starts, mul(loadI32(event), 8), mul(ne(loadI32(event, 4), shared), 4)));
+        // Events that share a value all go to the same part.
+        f.set(value, loadI32(span, spanWords.shared));
+        const part = f.let('part', add(starts, isOther()));
+        const event = f.let('event', loadI32(span, spanWords.start));
+        eachEventUntil(f, event, loadI32(span, spanWords.mixed), () => {
+          f.set(place, add(part, mul(loadI32(event), 8)));
+          visit(event, row);
+        });
+        eachEventUntil(f, event, loadI32(span, spanWords.end), () => {
+          f.set(value, loadI32(event, 4));
+          f.set(place, sum(starts, mul(loadI32(event), 8), isOther()));
           visit(event, row);
         });
       });
@@ -151,10 +166,10 @@ export function sortKernel(k: Kernels, listed: Listed): Kernel {
       f.do(storeI32(place, next));
       f.set(next, add(next, mul(count, eventBytes)));
     });
-    eachOfChunk((event, row) => {
+    eachOfChunk((_, row) => {
       const to = f.let('to', loadI32(place));
       f.do(storeI32(to, row));
-      f.do(storeI32(to, loadI32(event, 4), 4));
+      f.do(storeI32(to, value, 4));
       f.do(storeI32(place, add(to, eventBytes)));
     });
     // Every start has moved to the next one: shift them back.
