@@ -1,5 +1,5 @@
 import type { Norm, ProjectionNode } from '../../ir/graph.ts';
-import { foldBatchnorm } from '../foldBatchnorm.ts';
+import { foldBatchnorm } from '../../passes/foldBatchnorm.ts';
 import type { GraphBuilder, Value } from './builder.ts';
 import { emitEventProduct, emitRowMatrix, isWorthEvents } from './events.ts';
 import { emitIntegerProduct } from './integers.ts';

@@ -10,16 +10,17 @@ import {
   type ReadoutNode,
 } from '../../ir/graph.ts';
 import type { ValueSet } from '../../ir/step.ts';
+import type { Deployment } from '../../passes/deploy.ts';
 import { Arrays, type Lists, type Mask, type Operand, type Product, type Store, type Variant } from './arrays.ts';
-import { inferenceLayer } from './inferenceLayer.ts';
+import { type DeployedNeuron, inferenceLayer } from './inferenceLayer.ts';
 import { eventBytes, spanBytes } from './kernels/events.ts';
 import type { Kernels } from './kernels/kernel.ts';
 import { drawsMask, maskBytes, maskKernel, packMaskKernel } from './kernels/masks.ts';
 import { affineKernel } from './kernels/norm.ts';
 import { importEvents, scatterKernel } from './kernels/transfer.ts';
 import { Layer } from './layer.ts';
-import type { NeuronKernels } from './neuron/neuron.ts';
-import { type Normalization, normalize } from './normalization.ts';
+import type { NeuronKernels, PlannedNeuron } from './neuron/neuron.ts';
+import { type Normalization, normalize, normalizeInDouble } from './normalization.ts';
 import type { Buffer, ProgramBuilder } from './program.ts';
 
 /** A node's value, in the forms that were asked for so far. */
@@ -38,21 +39,37 @@ export interface Value {
   gates: Lists | null;
 }
 
-type NeuronsOf = (node: PopulationNode | ReadoutNode, affine: readonly boolean[]) => NeuronKernels;
+type NeuronsOf<N> = (node: PopulationNode | ReadoutNode, affine: readonly boolean[]) => N;
+
+/** The neurons of nodes, in training and in the deployed graph. */
+export interface Neurons {
+  readonly trained: NeuronsOf<NeuronKernels>;
+  readonly deployed: NeuronsOf<PlannedNeuron>;
+}
 
 /** Builds the calls that compute the values of a graph's nodes. */
 export class ForwardPass extends Arrays {
   readonly graph: Graph;
   protected readonly norms = new Map<NodeId, Normalization>();
   protected readonly layers = new Map<NodeId, Layer[]>();
-  private readonly neuronsOf: NeuronsOf;
+  private readonly populations: Deployment['populations'];
+  private readonly neurons: Neurons;
   private readonly values = new Map<NodeId, Value>();
   private readonly masks = new Map<NodeId, Mask>();
 
-  constructor(graph: Graph, k: Kernels, program: ProgramBuilder, store: Store, variant: Variant, neuronsOf: NeuronsOf) {
+  constructor(
+    graph: Graph,
+    k: Kernels,
+    program: ProgramBuilder,
+    store: Store,
+    variant: Variant,
+    populations: Deployment['populations'],
+    neurons: Neurons,
+  ) {
     super(k, program, store, variant);
     this.graph = graph;
-    this.neuronsOf = neuronsOf;
+    this.populations = populations;
+    this.neurons = neurons;
     for (const node of graph.nodes) this.values.set(node.id, this.forward(node));
   }
 
@@ -142,6 +159,7 @@ export class ForwardPass extends Arrays {
   }
 
   private projection(node: ProjectionNode): Partial<Value> {
+    if (node.inDouble) return normalizeInDouble(this, node, this.arrayOf(node.input), this.featuresOf(node.input));
     const norm = normalize(this, node, this.listsOf(node.input));
     this.norms.set(node.id, norm);
     return norm.value;
@@ -153,7 +171,7 @@ export class ForwardPass extends Arrays {
 
   private trainedLayer(node: PopulationNode): Partial<Value> {
     const inputs = node.inputs.map((id) => this.operand(id));
-    const kernels = this.kernelsOf(node, inputs);
+    const kernels = this.neurons.trained(node, affineOf(inputs));
     const layers = directionsOf(node).map(
       (direction) => new Layer(this, node, kernels, this.inputsFor(node, inputs, direction), direction),
     );
@@ -170,22 +188,21 @@ export class ForwardPass extends Arrays {
   private inferredLayer(node: PopulationNode): Partial<Value> {
     if (!node.bidirectional) {
       const inputs = node.inputs.map((id) => (this.readersOf(id) === 1 ? this.rawOrArray(id) : this.operand(id)));
-      return inferenceLayer(this, node, this.kernelsOf(node, inputs), inputs, 0, this.isReadAsLists(node.id));
+      const asLists = this.isReadAsLists(node.id);
+      return inferenceLayer(this, node, this.deployed(node, inputs), inputs, { direction: 0, asLists });
     }
     const inputs = node.inputs.map((id) => this.operand(id));
-    const kernels = this.kernelsOf(node, inputs);
+    const deployed = this.deployed(node, inputs);
     const outputs = directionsOf(node).map((direction) => {
       const own = this.inputsFor(node, inputs, direction);
-      return inferenceLayer(this, node, kernels, own, direction, false).array as Buffer;
+      return inferenceLayer(this, node, deployed, own, { direction, asLists: false }).array as Buffer;
     });
     return { array: this.bothDirections(node, outputs) };
   }
 
-  private kernelsOf(node: PopulationNode | ReadoutNode, inputs: readonly (Operand | Product)[]): NeuronKernels {
-    return this.neuronsOf(
-      node,
-      inputs.map((i) => i.affine !== null),
-    );
+  private deployed(node: PopulationNode | ReadoutNode, inputs: readonly (Operand | Product)[]): DeployedNeuron {
+    const firstProducts = this.populations.get(node.id)?.firstProducts ?? new Map();
+    return { ...this.neurons.deployed(node, affineOf(inputs)), firstProducts };
   }
 
   /** Whether all that read a value, if only through a dropout, are projections. */
@@ -282,9 +299,11 @@ export class ForwardPass extends Arrays {
 
   /** A pool's value at every step. */
   private pool(node: ReadoutNode, input: Operand): Buffer {
-    const kernels = this.kernelsOf(node, [input]);
-    if (!this.variant.training) return inferenceLayer(this, node, kernels, [input], 0, false).array as Buffer;
-    const layer = new Layer(this, node, kernels, [input], 0);
+    if (!this.variant.training) {
+      const form = { direction: 0, asLists: false };
+      return inferenceLayer(this, node, this.deployed(node, [input]), [input], form).array as Buffer;
+    }
+    const layer = new Layer(this, node, this.neurons.trained(node, affineOf([input])), [input], 0);
     this.layers.set(node.id, [layer]);
     return layer.output;
   }
@@ -338,5 +357,7 @@ export function inputsOf(node: GraphNode): readonly NodeId[] {
   if (node.kind === 'source') return [];
   return 'inputs' in node ? node.inputs : [node.input];
 }
+
+const affineOf = (inputs: readonly (Operand | Product)[]): boolean[] => inputs.map(({ affine }) => affine !== null);
 
 const directionsOf = ({ bidirectional }: PopulationNode): readonly number[] => (bidirectional ? [0, 1] : [0]);

@@ -8,7 +8,7 @@ import { maskBytes } from './kernels/masks.ts';
 import { arrayBytes, matrixRows, padded, panelsOf } from './layout.ts';
 import { affineInputs, backwardSequences, otherCarried } from './neuron/backward.ts';
 import { ownOutput } from './neuron/forward.ts';
-import type { NeuronKernels } from './neuron/neuron.ts';
+import type { NeuronKernels, PlannedNeuron } from './neuron/neuron.ts';
 import { type OnceStage, onceStages } from './neuron/once.ts';
 import { stateOf } from './neuron/plan.ts';
 import type { Argument, Buffer, Call } from './program.ts';
@@ -206,7 +206,7 @@ export const initialName = (node: PopulationNode | ReadoutNode, state: string, d
 export function onceBuffers(
   network: Arrays,
   node: PopulationNode | ReadoutNode,
-  kernels: Pick<NeuronKernels, 'plan' | 'name'>,
+  kernels: PlannedNeuron,
   name: string,
 ): Map<number, Buffer> {
   const { step, features } = kernels.plan;
