@@ -1,4 +1,5 @@
-import { type Graph, type GraphNode, type NodeId, nodeById } from '../../ir/graph.ts';
+import { type Graph, type GraphNode, type NodeId, nodeById, type PopulationNode } from '../../ir/graph.ts';
+import type { Deployment } from '../../passes/deploy.ts';
 import type { GraphBuilder, Value } from './builder.ts';
 import type { WeightType } from './compress.ts';
 import { emitInput } from './input.ts';
@@ -21,12 +22,20 @@ export interface EmittedNodes {
 }
 
 export interface EmitOptions {
-  readonly fold: boolean;
   readonly weights: WeightType;
   /** Null for whole sequences. */
   readonly segmentation: Segmentation | null;
   /** Null where `x` is features, and not sound. */
   readonly frontEnd: FrontEnd | null;
+}
+
+/** What is emitted, and the network that it is made from where these are not the same. */
+export interface EmittedGraph {
+  readonly original: Graph;
+  readonly graph: Graph;
+  readonly populations: Deployment['populations'];
+  /** Of both graphs. */
+  readonly parameters: ModelParameters;
 }
 
 /**
@@ -35,9 +44,8 @@ export interface EmitOptions {
  */
 export function emitNodes(
   builder: GraphBuilder,
-  graph: Graph,
-  parameters: ModelParameters,
-  { fold, weights, segmentation, frontEnd }: EmitOptions,
+  { original, graph, populations, parameters }: EmittedGraph,
+  { weights, segmentation, frontEnd }: EmitOptions,
 ): EmittedNodes {
   const input = emitInput(builder, frontEnd, segmentation);
   const { time, stream } = input;
@@ -59,10 +67,15 @@ export function emitNodes(
       case 'source':
         return input.values;
       case 'projection':
-        return emitProjection(builder, parameters, node, operand(node.input), fold);
+        return emitProjection(builder, parameters, node, operand(node.input));
       case 'population': {
-        const inputs = node.inputs.map(emitted);
-        const population = emitPopulation(builder, parameters, time, node, inputs, { fold, weights });
+        const layer = {
+          original: nodeById(original, node.id) as PopulationNode,
+          node,
+          deployed: populations.get(node.id) ?? null,
+          weights,
+        };
+        const population = emitPopulation(builder, parameters, time, layer, node.inputs.map(emitted));
         node.step.states.forEach(({ name }, i) => {
           finalStates.set(finalState(node.layer, name), population.finalStates[i]);
         });
