@@ -20,11 +20,9 @@ export interface Deployment {
 }
 
 export interface DeployedPopulation {
-  /** Keys of the factors [size] that states have here compared with the original network, by the state's name. */
-  readonly scales: ReadonlyMap<string, string>;
   /**
-   * Products of a matrix with a state, by the id of the product: the key of its value [directions, size] for the initial
-   * states, which are no spikes.
+   * Products of a matrix with a state, by the id of the product: the key of its value [directions, size] for the fixed
+   * initial states, which are no spikes.
    */
   readonly firstProducts: ReadonlyMap<number, FirstProduct>;
 }
@@ -101,68 +99,48 @@ function deployProjection(graph: Graph, node: ProjectionNode, isExact: boolean):
 }
 
 function deployPopulation(node: PopulationNode, isExact: boolean, diagonals: boolean): Part {
-  const { layer, size, id, bidirectional } = node;
-  const deployed = deployStep(node.step, diagonals);
-  const { step } = deployed;
-  const directions = bidirectional ? 2 : 1;
-  const key = (what: string) => `${id}.${what}`;
-  const keys = new Map(step.parameters.map(({ name, variable }) => [variable.id, key(name)]));
-  const scaledKeys = deployed.scaled.map((state) => [state, key(`${state}.initial`)] as const);
-  const scales = new Map(deployed.scaled.map((state) => [state, key(`${state}.scale`)]));
+  const { layer, size, id } = node;
+  const { step, values: valuesOf, products } = deployStep(node.step, diagonals);
+  const keys = Object.fromEntries(step.parameters.map(({ name }) => [name, `${id}.${name}`]));
+  const keyOf = (variable: Var) => `${id}.${step.parameters.find((p) => p.variable === variable)?.name}`;
   const firstProducts = new Map(
-    deployed.products.map(({ eqn, state }): [number, FirstProduct] => [
+    products.map(({ eqn, state }): [number, FirstProduct] => [
       eqn.out.id,
-      { key: key(`${eqn.out.name}.${eqn.out.id}.initial`), state, matrix: keys.get((eqn.args[0] as Var).id) as string },
+      { key: `${id}.${eqn.out.name}.${eqn.out.id}.initial`, state, matrix: keyOf(eqn.args[0] as Var) },
     ]),
   );
-  const initialStates = { ...node.initialStates, ...Object.fromEntries(scaledKeys) };
-  const parameter = (key: string, shape: readonly number[], role: ParameterRole) =>
-    madeParameter(layer, key, shape, role);
+  const directions = node.bidirectional ? 2 : 1;
   return {
-    node: {
-      ...node,
-      step,
-      parameters: Object.fromEntries(step.parameters.map(({ name, variable }) => [name, keys.get(variable.id) as string])),
-      initialStates,
-    },
+    node: { ...node, step, parameters: keys },
     parameters: [
       ...step.parameters.map(({ variable }) => {
         const { extent } = variable.type;
         const shape = { scalar: [], features: [size], matrix: [size, size], rows: [] }[extent];
-        return parameter(keys.get(variable.id) as string, shape, extent === 'matrix' ? 'recurrent' : 'neuron');
+        return madeParameter(layer, keyOf(variable), shape, extent === 'matrix' ? 'recurrent' : 'neuron');
       }),
-      ...[...scaledKeys.map(([, key]) => key), ...[...firstProducts.values()].map(({ key }) => key)].map((key) =>
-        parameter(key, [directions, size], 'initialState'),
+      ...[...firstProducts.values()].map(({ key }) =>
+        madeParameter(layer, key, [directions, size], 'initialState'),
       ),
     ],
-    population: { scales, firstProducts },
+    population: { firstProducts },
     values: (parameters) => {
-      const given = new Map(Object.entries(node.parameters).map(([name, key]) => [name, parameters.get(key) as Float32Array]));
-      const computed = deployed.values(given, size);
-      const values = new Map<string, Float32Array>();
-      for (const { name, variable } of step.parameters) {
-        const value = computed.parameters.get(name) as Float64Array;
-        const isOfSpikes = isExact && deployed.products.some(({ eqn }) => eqn.args[0] === variable);
-        values.set(key(name), isOfSpikes ? toExactSums(value, null, size).matrix : Float32Array.from(value));
-      }
-      for (const [state, scale] of computed.scales) values.set(key(`${state}.scale`), Float32Array.from(scale));
-      const initial = (state: string) => {
-        const states = parameters.get(node.initialStates[state]) as Float32Array;
-        const scale = scales.get(state);
-        return scale ? scaled(states, values.get(scale) as Float32Array) : states;
-      };
-      for (const [state, key] of scaledKeys) values.set(key, initial(state));
+      const valueOf = (key: string) => parameters.get(key) as Float32Array;
+      const given = new Map(Object.entries(node.parameters).map(([name, key]) => [name, valueOf(key)]));
+      const computed = valuesOf(given, size);
+      const values = new Map(
+        step.parameters.map(({ name, variable }) => {
+          const value = computed.get(name) as Float64Array;
+          const isOfSpikes = isExact && products.some(({ eqn }) => eqn.args[0] === variable);
+          return [keys[name], isOfSpikes ? toExactSums(value, null, size).matrix : Float32Array.from(value)];
+        }),
+      );
       for (const { key, state, matrix } of firstProducts.values()) {
-        values.set(key, productOf(values.get(matrix) as Float32Array, initial(state), size));
+        const initial = valueOf(node.initialStates[state]);
+        values.set(key, productOf(values.get(matrix) as Float32Array, initial, size));
       }
       return values;
     },
   };
-}
-
-/** States [rows, size] times a factor for each neuron, rounded to float32. */
-export function scaled(states: Float32Array, scale: Float32Array): Float32Array {
-  return states.map((v, i) => v * scale[i % scale.length]);
 }
 
 /** The products of a matrix [size, size] with vectors [rows, size], added up in float64. */

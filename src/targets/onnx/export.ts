@@ -1,12 +1,12 @@
 import type { Call } from '../../data/config.ts';
 import type { Graph } from '../../ir/graph.ts';
-import { type Deployment, deploy } from '../../passes/deploy.ts';
+import { deploy } from '../../passes/deploy.ts';
 import type { Tensors } from '../target.ts';
 import { GraphBuilder } from './builder.ts';
 import { compressWeights, type WeightType } from './compress.ts';
 import { modelInputs, modelOutputs } from './interface.ts';
 import { formatVersion, metadataKeys } from './metadata.ts';
-import { type EmittedGraph, emitNodes } from './nodes.ts';
+import { emitNodes } from './nodes.ts';
 import { ModelParameters, requireParameters } from './parameters.ts';
 import { encodeModel } from './proto.ts';
 import { type FrontEnd, frontEndOf, requireCausalFrontEnd } from './sound/frontEnd.ts';
@@ -67,13 +67,20 @@ export function exportOnnx(graph: Graph, parameters: Tensors, options: ExportOpt
   requireParameters(graph, parameters);
   // A large diagonal would leave the rest of its channel few of the integers.
   const deployment = fold ? deploy(graph, weights !== 'int8') : null;
-  const emittedGraph = emittedGraphOf(builder, graph, deployment, parameters);
-  const model = emittedGraph.parameters;
+  const emittedGraph = deployment?.graph ?? graph;
+  const model = new ModelParameters(
+    builder,
+    emittedGraph.parameters,
+    deployment?.values(parameters) ?? parameters,
+    fold,
+  );
+  const populations = deployment?.populations ?? new Map();
   const shape = { segmentation, frontEnd, record };
   const inputs = modelInputs(graph, model, shape);
   const outputs = modelOutputs(graph, model, shape);
   for (const { info } of [...inputs, ...outputs]) builder.name(info.name);
-  const emitted = emitNodes(builder, emittedGraph, { weights, segmentation, frontEnd });
+  const network = { graph: emittedGraph, populations, parameters: model };
+  const emitted = emitNodes(builder, network, { weights, segmentation, frontEnd });
   for (const { info, emit } of outputs) builder.node('Identity', [emit(builder, emitted)], [info.name]);
   const exported = {
     irVersion,
@@ -91,23 +98,6 @@ export function exportOnnx(graph: Graph, parameters: Tensors, options: ExportOpt
     },
   };
   return encodeModel(compressWeights(exported, weights));
-}
-
-function emittedGraphOf(
-  builder: GraphBuilder,
-  original: Graph,
-  deployment: Deployment | null,
-  parameters: Tensors,
-): EmittedGraph {
-  const graph = deployment?.graph ?? original;
-  const shapes = [...original.parameters, ...graph.parameters];
-  const values = new Map([...parameters, ...(deployment?.values(parameters) ?? [])]);
-  return {
-    original,
-    graph,
-    populations: deployment?.populations ?? new Map(),
-    parameters: new ModelParameters(builder, shapes, values, deployment !== null),
-  };
 }
 
 function soundFrontEnd({ input = 'features', metadata }: ExportOptions): FrontEnd | null {

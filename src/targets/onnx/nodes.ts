@@ -1,4 +1,4 @@
-import { type Graph, type GraphNode, type NodeId, nodeById, type PopulationNode } from '../../ir/graph.ts';
+import { type Graph, type GraphNode, type NodeId, nodeById } from '../../ir/graph.ts';
 import type { Deployment } from '../../passes/deploy.ts';
 import type { GraphBuilder, Value } from './builder.ts';
 import type { WeightType } from './compress.ts';
@@ -29,12 +29,10 @@ export interface EmitOptions {
   readonly frontEnd: FrontEnd | null;
 }
 
-/** What is emitted, and the network that it is made from where these are not the same. */
+/** The network, or its deployed graph. */
 export interface EmittedGraph {
-  readonly original: Graph;
   readonly graph: Graph;
   readonly populations: Deployment['populations'];
-  /** Of both graphs. */
   readonly parameters: ModelParameters;
 }
 
@@ -44,7 +42,7 @@ export interface EmittedGraph {
  */
 export function emitNodes(
   builder: GraphBuilder,
-  { original, graph, populations, parameters }: EmittedGraph,
+  { graph, populations, parameters }: EmittedGraph,
   { weights, segmentation, frontEnd }: EmitOptions,
 ): EmittedNodes {
   const input = emitInput(builder, frontEnd, segmentation);
@@ -69,12 +67,7 @@ export function emitNodes(
       case 'projection':
         return emitProjection(builder, parameters, node, operand(node.input));
       case 'population': {
-        const layer = {
-          original: nodeById(original, node.id) as PopulationNode,
-          node,
-          deployed: populations.get(node.id) ?? null,
-          weights,
-        };
+        const layer = { node, deployed: populations.get(node.id) ?? null, weights };
         const population = emitPopulation(builder, parameters, time, layer, node.inputs.map(emitted));
         node.step.states.forEach(({ name }, i) => {
           finalStates.set(finalState(node.layer, name), population.finalStates[i]);

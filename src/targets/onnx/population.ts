@@ -21,9 +21,8 @@ export function stateShape(node: PopulationNode, batch: string): (string | numbe
   return node.bidirectional ? [2, batch, node.size] : [batch, node.size];
 }
 
-/** A layer of the network, and what is emitted for it: the same, or the layer of the deployed graph. */
+/** A layer of the network, or of the deployed graph. */
 export interface EmittedLayer {
-  readonly original: PopulationNode;
   readonly node: PopulationNode;
   /** Null where the layer is emitted as it is. */
   readonly deployed: DeployedPopulation | null;
@@ -38,39 +37,30 @@ export function emitPopulation(
   builder: GraphBuilder,
   parameters: ModelParameters,
   time: TimeAxis,
-  { original, node, deployed, weights }: EmittedLayer,
+  { node, deployed, weights }: EmittedLayer,
   inputs: readonly Value[],
 ): { output: Value; finalStates: Value[] } {
   const { size: features, bidirectional, id } = node;
   const { scope, step } = deployed
     ? { scope: bindParameters(builder, parameters, node), step: node.step }
     : emitPrelude(builder, parameters, node);
-  const scales = new Map(
-    [...(deployed?.scales ?? [])].map(([state, key]) => [state, builder.tensor(key, [features], parameters.values(key))]),
-  );
-  const scaled = (opType: 'Mul' | 'Div', states: readonly Value[]) =>
-    states.map((value, i) => {
-      const scale = scales.get(step.states[i].name);
-      return scale ? builder.op(opType, [value, scale], `${value}.scaled`) : value;
-    });
   const bothDirections = (v: Value, reversed: Value) =>
     builder.op('Concat', [v, reversed], `${id}.directions`, { axis: 1 });
   const sequence = emitSequence(scope, {
     step,
     features,
     inputs: bidirectional ? inputs.map((v) => bothDirections(v, time.reverse(v, `${id}.reversed`))) : inputs,
-    initialStates: scaled('Mul', emitInitialStates(builder, parameters, time, original)),
+    initialStates: emitInitialStates(builder, parameters, time, node),
     valid: bidirectional ? bothDirections(time.valid, time.valid) : time.valid,
     alone: bidirectional ? null : time.alone,
     oneStep: time.oneStep,
     integers: weights === 'int8' && isWorthEvents(features, features),
     restart: time.restart
-      ? { mask: time.restart, states: scaled('Mul', emitFixedStates(builder, parameters, original)) }
+      ? { mask: time.restart, states: emitFixedStates(builder, parameters, node) }
       : null,
     firstProducts: deployed && emitFirst(builder, parameters, time, node, deployed),
   });
-  const { output } = sequence;
-  const finalStates = scaled('Div', sequence.finalStates);
+  const { output, finalStates } = sequence;
   if (!bidirectional) return { output, finalStates };
 
   const [forward, backward] = [`${id}.forward`, `${id}.backward`].map((name) => builder.name(name));

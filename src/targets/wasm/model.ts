@@ -216,7 +216,7 @@ export class WasmModel implements CompiledModel {
     const values = this.deployedValues();
     this.inputs.writeBatch(pass, batch);
     this.inputs.writePools(pass, batch);
-    const states = evaluationStates(this.graph, this.code.deployment, values, initialStates ?? new Map(), batch.size);
+    const states = evaluationStates(this.code.deployment, values, initialStates ?? new Map(), batch.size);
     for (const [name, rows] of states) this.inputs.write(pass, name, rows);
     this.machine.run(pass.program, run, pass.helped);
   }
