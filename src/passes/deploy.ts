@@ -1,4 +1,12 @@
-import type { Graph, GraphNode, NodeId, Parameter, ParameterRole, PopulationNode, ProjectionNode } from '../ir/graph.ts';
+import type {
+  Graph,
+  GraphNode,
+  NodeId,
+  Parameter,
+  ParameterRole,
+  PopulationNode,
+  ProjectionNode,
+} from '../ir/graph.ts';
 import type { Step, Var } from '../ir/step.ts';
 import { deployStep } from './deployStep.ts';
 import { toExactSums } from './exactSums.ts';
@@ -44,7 +52,11 @@ export function deploy(graph: Graph, diagonals = true): Deployment {
   const own = parts.flatMap(({ parameters }) => parameters);
   const made = new Set(own.map(({ key }) => key));
   return {
-    graph: { ...graph, nodes, parameters: [...graph.parameters.filter((p) => used.has(p.key) && !made.has(p.key)), ...own] },
+    graph: {
+      ...graph,
+      nodes,
+      parameters: [...graph.parameters.filter((p) => used.has(p.key) && !made.has(p.key)), ...own],
+    },
     populations: new Map(parts.flatMap(({ node, population }) => (population ? [[node.id, population]] : []))),
     values: (parameters) => {
       const values = new Map([...parameters].filter(([key]) => used.has(key) && !made.has(key)));
@@ -73,7 +85,7 @@ function deployProjection(graph: Graph, node: ProjectionNode, isExact: boolean):
   const weight = graph.parameters.find(({ key }) => key === node.weight) as Parameter;
   const [outputs] = weight.shape;
   const biasKey = node.bias || isFolded ? `${node.id}.bias` : null;
-  const ofSpikes = graph.nodes.find(({ id }) => id === node.input)?.type.set !== 'real';
+  const set = graph.nodes.find(({ id }) => id === node.input)?.type.set;
   const parameter = (key: string, shape: readonly number[], role: ParameterRole) =>
     madeParameter(weight.layer, key, shape, role);
   return {
@@ -81,7 +93,7 @@ function deployProjection(graph: Graph, node: ProjectionNode, isExact: boolean):
       ...node,
       bias: biasKey,
       norm: isFolded ? { kind: 'none' } : node.norm,
-      inDouble: isExact && !ofSpikes,
+      inDouble: isExact && set === 'real',
     },
     parameters: [
       parameter(node.weight, weight.shape, 'weight'),
@@ -90,8 +102,8 @@ function deployProjection(graph: Graph, node: ProjectionNode, isExact: boolean):
     values: (parameters) => {
       const folded = foldBatchnorm(node, (key) => parameters.get(key) as Float32Array);
       const { matrix, bias } =
-        isExact && ofSpikes
-          ? toExactSums(folded.weight, folded.bias, outputs)
+        isExact && set !== 'real'
+          ? toExactSums(folded.weight, folded.bias, outputs, set === 'count' ? 4 : 1)
           : { matrix: Float32Array.from(folded.weight), bias: folded.bias && Float32Array.from(folded.bias) };
       return [[node.weight, matrix], ...(biasKey && bias ? [[biasKey, bias] as const] : [])];
     },
@@ -118,24 +130,22 @@ function deployPopulation(node: PopulationNode, isExact: boolean, diagonals: boo
         const shape = { scalar: [], features: [size], matrix: [size, size], rows: [] }[extent];
         return madeParameter(layer, keyOf(variable), shape, extent === 'matrix' ? 'recurrent' : 'neuron');
       }),
-      ...[...firstProducts.values()].map(({ key }) =>
-        madeParameter(layer, key, [directions, size], 'initialState'),
-      ),
+      ...[...firstProducts.values()].map(({ key }) => madeParameter(layer, key, [directions, size], 'initialState')),
     ],
     population: { firstProducts },
     values: (parameters) => {
-      const valueOf = (key: string) => parameters.get(key) as Float32Array;
-      const given = new Map(Object.entries(node.parameters).map(([name, key]) => [name, valueOf(key)]));
+      const original = (key: string) => parameters.get(key) as Float32Array;
+      const given = new Map(Object.entries(node.parameters).map(([name, key]) => [name, original(key)]));
       const computed = valuesOf(given, size);
       const values = new Map(
         step.parameters.map(({ name, variable }) => {
           const value = computed.get(name) as Float64Array;
           const isOfSpikes = isExact && products.some(({ eqn }) => eqn.args[0] === variable);
-          return [keys[name], isOfSpikes ? toExactSums(value, null, size).matrix : Float32Array.from(value)];
+          return [keys[name], isOfSpikes ? toExactSums(value, null, size, 1).matrix : Float32Array.from(value)];
         }),
       );
       for (const { key, state, matrix } of firstProducts.values()) {
-        const initial = valueOf(node.initialStates[state]);
+        const initial = original(node.initialStates[state]);
         values.set(key, productOf(values.get(matrix) as Float32Array, initial, size));
       }
       return values;
