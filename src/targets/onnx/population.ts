@@ -1,5 +1,5 @@
 import type { PopulationNode } from '../../ir/graph.ts';
-import type { DeployedPopulation } from '../../passes/deploy.ts';
+import type { DeployedPopulation } from '../../passes/deployPopulation.ts';
 import type { GraphBuilder, Value } from './builder.ts';
 import type { WeightType } from './compress.ts';
 import { isWorthEvents } from './events.ts';
@@ -55,9 +55,7 @@ export function emitPopulation(
     alone: bidirectional ? null : time.alone,
     oneStep: time.oneStep,
     integers: weights === 'int8' && isWorthEvents(features, features),
-    restart: time.restart
-      ? { mask: time.restart, states: emitFixedStates(builder, parameters, node) }
-      : null,
+    restart: time.restart ? { mask: time.restart, states: emitFixedStates(builder, parameters, node) } : null,
     firstProducts: deployed && emitFirst(builder, parameters, time, node, deployed),
   });
   const { output, finalStates } = sequence;

@@ -228,7 +228,10 @@ function emitStep(outer: Scope, { sequence, schedule, stacked }: Loop): Results 
   emitFirstProducts(scope, sequence, ahead).forEach((value, i) => {
     scope.bind(ahead[i].product.out, value);
   });
-  emitEquations(scope, schedule.loop.filter((eqn) => !ahead.some(({ product }) => product === eqn)));
+  emitEquations(
+    scope,
+    schedule.loop.filter((eqn) => !ahead.some(({ product }) => product === eqn)),
+  );
   const sequenceOf = (v: Var) => builder.op('Unsqueeze', [scope.value(v), first], `${v.name}_sequence`);
   return [...schedule.carried.map(({ next }) => scope.value(next)), ...stacked.map(sequenceOf)];
 }

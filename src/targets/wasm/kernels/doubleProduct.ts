@@ -1,4 +1,17 @@
-import { add, type Expr, i32, loadSplat, loadV, lt, mul, type Local, shuffle, splatF64, storeV, v } from '../assembler/expr.ts';
+import {
+  add,
+  type Expr,
+  i32,
+  type Local,
+  loadSplat,
+  loadV,
+  lt,
+  mul,
+  shuffle,
+  splatF64,
+  storeV,
+  v,
+} from '../assembler/expr.ts';
 import type { Func } from '../assembler/func.ts';
 import { panelBytes, panelsOf, rowBytes } from '../layout.ts';
 import { eachRow, type Kernel, type Kernels, onPanel, panelStart, rowParams } from './kernel.ts';

@@ -125,10 +125,17 @@ export function inferenceKernel(k: Kernels, name: string, plan: NeuronPlan, form
       const [matrix, vector] = eqn.args;
       const multiply = () => {
         if (lists && isListed(plan, form, vector)) lists.multiply(c, operand(matrix).base, target);
-        else listAndMultiply(k, writer, c, { matrix: operand(matrix).base, source: operand(vector), target, list: ownList });
+        else
+          listAndMultiply(k, writer, c, {
+            matrix: operand(matrix).base,
+            source: operand(vector),
+            target,
+            list: ownList,
+          });
       };
       if (step.body.some((e) => e.out === vector) || copies.has(vector)) meeting.write();
-      if (form.firstGiven.has(eqn.out.id)) f.if(c.t, multiply, () => copyRows(writer, c, a[`first${eqn.out.id}`], target));
+      if (form.firstGiven.has(eqn.out.id))
+        f.if(c.t, multiply, () => copyRows(writer, c, a[`first${eqn.out.id}`], target));
       else multiply();
     };
     const kept = new Set(step.body.flatMap((e) => (places.has(e.out.id) ? [e.out.id] : [])));
