@@ -3,7 +3,7 @@ import type { Var } from '../ir/step.ts';
 import {
   type Affine,
   type DeployContext,
-  isOfSpikes,
+  inputSet,
   madeParameter,
   type NamedValues,
   namedValues,
@@ -67,19 +67,19 @@ export function deployPopulation(
     ],
     population: { firstProducts },
     values: (parameters) => {
-      const valuesAt = (key: string) => parameters.get(key) as Float32Array;
-      const given = new Map(Object.entries(node.parameters).map(([name, key]) => [name, valuesAt(key)]));
+      const original = (key: string) => parameters.get(key) as Float32Array;
+      const given = new Map(Object.entries(node.parameters).map(([name, key]) => [name, original(key)]));
       const computed = deployed.values(given, size);
       const values = new Map<string, Float32Array>();
       for (const { name, variable } of step.parameters) {
         const value = computed.parameters.get(name) as Float64Array;
         const isFactor = context.isExact && products.some(({ eqn }) => eqn.args[0] === variable);
-        values.set(keys[name], isFactor ? toExactSums([value], null, size).matrices[0] : Float32Array.from(value));
+        values.set(keys[name], isFactor ? toExactSums(value, null, size, 1).matrix : Float32Array.from(value));
       }
       drives.forEach((drive, i) => {
         if (!drive) return;
-        const affine = multiplied(foldBatchnorm(drive, valuesAt), computed.inputFactors.get(step.inputs[i].name));
-        const recurrent = context.isExact && isOfSpikes(context, drive) ? matrixBeside(deployed, i) : null;
+        const affine = multiplied(foldBatchnorm(drive, original), computed.inputFactors.get(step.inputs[i].name));
+        const recurrent = context.isExact && inputSet(context, drive) === 'spike' ? matrixBeside(deployed, i) : null;
         const driven = recurrent
           ? exactTogether(drive, affine, {
               key: keys[recurrent],
@@ -89,7 +89,7 @@ export function deployPopulation(
         for (const [key, value] of driven) values.set(key, value);
       });
       for (const { key, state, matrix } of firstProducts.values()) {
-        const initial = valuesAt(node.initialStates[state]);
+        const initial = original(node.initialStates[state]);
         values.set(key, productOf(values.get(matrix) as Float32Array, initial, size));
       }
       return values;
@@ -112,8 +112,18 @@ function exactTogether(
   { weight, bias }: Affine,
   { key, value }: { readonly key: string; readonly value: Float64Array },
 ): NamedValues {
-  const { matrices, bias: exactBias } = toExactSums([weight, value], bias, Math.sqrt(value.length));
-  return [...namedValues(drive, matrices[0], exactBias), [key, matrices[1]]];
+  const rows = Math.sqrt(value.length);
+  const width = weight.length / rows;
+  const all = new Float64Array(weight.length + value.length);
+  for (let row = 0; row < rows; row++) {
+    const start = row * (width + rows);
+    for (let k = 0; k < width; k++) all[start + k] = weight[row * width + k];
+    all.set(value.subarray(row * rows, (row + 1) * rows), start + width);
+  }
+  const exact = toExactSums(all, bias, rows, 1);
+  const columns = (from: number, to: number) =>
+    exact.matrix.filter((_, k) => k % (width + rows) >= from && k % (width + rows) < to);
+  return [...namedValues(drive, columns(0, width), exact.bias), [key, columns(width, width + rows)]];
 }
 
 /** `factor`: [out] or one number; absent for 1. */

@@ -1,4 +1,12 @@
-import type { Graph, GraphNode, Parameter, ParameterRole, ProjectionNode } from '../ir/graph.ts';
+import {
+  type Graph,
+  type GraphNode,
+  nodeById,
+  type Parameter,
+  type ParameterRole,
+  type ProjectionNode,
+} from '../ir/graph.ts';
+import type { ValueSet } from '../ir/step.ts';
 import { toExactSums } from './exactSums.ts';
 import { foldBatchnorm } from './foldBatchnorm.ts';
 
@@ -34,7 +42,7 @@ export function deployProjection(context: DeployContext, node: ProjectionNode, h
       ...node,
       bias,
       norm: isFolded ? { kind: 'none' } : node.norm,
-      inDouble: context.isExact && !isOfSpikes(context, node),
+      inDouble: context.isExact && inputSet(context, node) === 'real',
     },
     parameters: [parameter(node.weight, weight.shape, 'weight'), ...(bias ? [parameter(bias, [outputs], 'bias')] : [])],
     values: (parameters) => {
@@ -52,11 +60,12 @@ export function projectionValues(
   { weight, bias }: Affine,
   outputs: number,
 ): NamedValues {
-  if (!context.isExact || !isOfSpikes(context, node)) {
+  const set = inputSet(context, node);
+  if (!context.isExact || set === 'real') {
     return namedValues(node, Float32Array.from(weight), bias && Float32Array.from(bias));
   }
-  const exact = toExactSums([weight], bias, outputs);
-  return namedValues(node, exact.matrices[0], exact.bias);
+  const exact = toExactSums(weight, bias, outputs, set === 'count' ? 4 : 1);
+  return namedValues(node, exact.matrix, exact.bias);
 }
 
 export function namedValues(node: ProjectionNode, weight: Float32Array, bias: Float32Array | null): NamedValues {
@@ -68,8 +77,8 @@ export function namedValues(node: ProjectionNode, weight: Float32Array, bias: Fl
 const biasOf = (node: ProjectionNode): string | null =>
   node.bias || node.norm.kind === 'batchnorm' ? `${node.id}.bias` : null;
 
-export const isOfSpikes = ({ graph }: DeployContext, node: ProjectionNode): boolean =>
-  graph.nodes.find(({ id }) => id === node.input)?.type.set !== 'real';
+export const inputSet = ({ graph }: DeployContext, { input }: ProjectionNode): ValueSet =>
+  nodeById(graph, input).type.set;
 
 export function madeParameter(layer: string, key: string, shape: readonly number[], role: ParameterRole): Parameter {
   return { key, layer, role, shape, initializer: { kind: 'constant', value: 0 }, trainable: false };
