@@ -1,22 +1,32 @@
-import { type Env, evaluate } from '../ir/evaluate.ts';
+import { atomValue, type Env, evaluate } from '../ir/evaluate.ts';
 import type { Eqn, Step, StepParameter, Var } from '../ir/step.ts';
 import { combineSums, evaluateScaled, type ScaledMatrix } from './combineSums.ts';
-
-type Numbers = ArrayLike<number>;
+import { takeInputFactors } from './inputFactors.ts';
 
 /** A step whose body does the least per time step; what follows from parameters alone is parameters of its own. */
 export interface DeployedStep {
   /** Without a prelude. */
   readonly step: Step;
-  /** The values of its parameters by name, from those of the original step's, for so many neurons. */
-  readonly values: (parameters: ReadonlyMap<string, Numbers>, size: number) => ReadonlyMap<string, Float64Array>;
+  /** What it reads, from the original step's parameters by name, for so many neurons. */
+  readonly values: (parameters: ReadonlyMap<string, Float32Array>, size: number) => DeployedValues;
   /** Products of a matrix with a state that holds spikes after the first step, by the state's name. */
   readonly products: readonly { readonly eqn: Eqn; readonly state: string }[];
 }
 
-/** `diagonals`: a multiple of a vector next to its product with a matrix may become a part of the matrix. */
-export function deployStep(original: Step, diagonals: boolean): DeployedStep {
-  const { step, matrices } = combineSums(original, diagonals);
+export interface DeployedValues {
+  /** By the parameter's name. */
+  readonly parameters: ReadonlyMap<string, Float64Array>;
+  /** What the step's inputs are to be multiplied by, [size] or one number, where that is not 1; by the input's name. */
+  readonly inputFactors: ReadonlyMap<string, Float64Array>;
+}
+
+/**
+ * `diagonals`: a multiple of a vector next to its product with a matrix may become a part of the matrix. `isFree` says which
+ * inputs, by position, can be given multiplied by a factor.
+ */
+export function deployStep(original: Step, diagonals: boolean, isFree: (input: number) => boolean): DeployedStep {
+  const { step: combined, matrices } = combineSums(original, diagonals);
+  const { step, factors } = takeInputFactors(combined, isFree);
   const parameters = constantsOf(step, matrices).map(
     (variable, i, all): StepParameter => ({
       name: all.findIndex(({ name }) => name === variable.name) < i ? `${variable.name}_${variable.id}` : variable.name,
@@ -29,11 +39,17 @@ export function deployStep(original: Step, diagonals: boolean): DeployedStep {
     step: { ...step, parameters, prelude: [] },
     values: (given, size) => {
       const env: Env = new Map(
-        original.parameters.map(({ name, variable }) => [variable.id, Float64Array.from(given.get(name) as Numbers)]),
+        original.parameters.map(({ name, variable }) => [
+          variable.id,
+          new Float64Array(given.get(name) as Float32Array),
+        ]),
       );
       evaluate(step.prelude, env, { rows: 1, features: size });
       for (const matrix of matrices) env.set(matrix.out.id, evaluateScaled(matrix, env, size));
-      return new Map(parameters.map(({ name, variable }) => [name, env.get(variable.id) as Float64Array]));
+      return {
+        parameters: new Map(parameters.map(({ name, variable }) => [name, env.get(variable.id) as Float64Array])),
+        inputFactors: new Map([...factors].map(([input, factor]) => [input, atomValue(factor, env)])),
+      };
     },
     products: productsOfSpikes(step),
   };

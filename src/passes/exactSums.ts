@@ -5,8 +5,8 @@
  * 1 is enough for spikes. Elements change by at most 2^-24 * `times` of the larger of these sums.
  */
 export function toExactSums(
-  matrix: ArrayLike<number>,
-  bias: ArrayLike<number> | null,
+  matrix: Float64Array,
+  bias: Float64Array | null,
   rows: number,
   times: 1 | 4,
 ): { readonly matrix: Float32Array; readonly bias: Float32Array | null } {
@@ -14,16 +14,18 @@ export function toExactSums(
   const exact = { matrix: new Float32Array(matrix.length), bias: bias && new Float32Array(rows) };
   for (let row = 0; row < rows; row++) {
     const [from, to] = [row * columns, (row + 1) * columns];
-    let [positive, negative] = [0, 0];
-    const count = (value: number) => {
-      if (value > 0) positive += value;
-      else negative -= value;
-    };
-    for (let k = from; k < to; k++) count(matrix[k]);
-    if (bias) count(bias[row]);
-    const unit = unitFor(Math.max(positive, negative) * times);
-    for (let k = from; k < to; k++) exact.matrix[k] = Math.round(matrix[k] / unit) * unit;
-    if (bias && exact.bias) exact.bias[row] = Math.round(bias[row] / unit) * unit;
+    let sum = bias ? bias[row] : 0;
+    let size = Math.abs(sum);
+    for (let k = from; k < to; k++) {
+      sum += matrix[k];
+      size += Math.abs(matrix[k]);
+    }
+    // The larger of the sums of positive and of negative elements.
+    const unit = unitFor(((size + Math.abs(sum)) / 2) * times);
+    // Next to a number so large, float64 holds multiples of the unit and nothing between them.
+    const large = unit * 1.5 * 2 ** 52;
+    for (let k = from; k < to; k++) exact.matrix[k] = matrix[k] + large - large;
+    if (bias && exact.bias) exact.bias[row] = bias[row] + large - large;
   }
   return exact;
 }

@@ -16,7 +16,7 @@ it('gives weights whose sums are the same in any order', () => {
       fc.array(fc.double({ min: -2, max: 2, noNaN: true }), { minLength: rows, maxLength: rows }),
       fc.nat(),
       (values, bias, seed) => {
-        const exact = toExactSums(values, bias, rows, 1);
+        const exact = toExactSums(Float64Array.from(values), Float64Array.from(bias), rows, 1);
         const columns = values.length / rows;
         for (let row = 0; row < rows; row++) {
           const own = [...exact.matrix.slice(row * columns, (row + 1) * columns)].filter(
@@ -39,7 +39,7 @@ it('gives weights whose sums are the same in any order', () => {
 it('changes weights by a little of the sums of their row', () => {
   fc.assert(
     fc.property(weights, fc.constantFrom(1 as const, 4 as const), (values, times) => {
-      const { matrix, bias } = toExactSums(values, null, rows, times);
+      const { matrix, bias } = toExactSums(Float64Array.from(values), null, rows, times);
       expect(bias).toBeNull();
       const columns = values.length / rows;
       matrix.forEach((v, k) => {
@@ -52,6 +52,8 @@ it('changes weights by a little of the sums of their row', () => {
 });
 
 it('leaves zeros and numbers that are none as they are', () => {
-  expect([...toExactSums([0, 0, Number.NaN, 1], [0, 0], 2, 1).matrix.slice(0, 2)]).toEqual([0, 0]);
-  expect(toExactSums([0, 0, Number.NaN, 1], null, 2, 1).matrix[2]).toBeNaN();
+  expect([...toExactSums(Float64Array.of(0, 0, Number.NaN, 1), new Float64Array(2), 2, 1).matrix.slice(0, 2)]).toEqual([
+    0, 0,
+  ]);
+  expect(toExactSums(Float64Array.of(0, 0, Number.NaN, 1), null, 2, 1).matrix[2]).toBeNaN();
 });

@@ -1,15 +1,17 @@
-import { type Graph, type GraphNode, type NodeId, nodeById } from '../../ir/graph.ts';
+import { type Graph, type GraphNode, type NodeId, nodeById, type PopulationNode } from '../../ir/graph.ts';
 import type { Deployment } from '../../passes/deploy.ts';
+import { findWavefronts } from '../../passes/wavefront.ts';
 import type { GraphBuilder, Value } from './builder.ts';
 import type { WeightType } from './compress.ts';
 import { emitInput } from './input.ts';
 import type { ModelParameters } from './parameters.ts';
-import { emitPopulation, finalState } from './population.ts';
+import { type EmittedLayer, type EmittedPopulation, emitPopulation, finalState } from './population.ts';
 import { emitProjection, type Operand } from './projection.ts';
 import { emitReadout, emitStreamReadout } from './readout.ts';
 import type { FrontEnd } from './sound/frontEnd.ts';
 import type { Segmentation } from './stream.ts';
 import type { TimeAxis } from './timeAxis.ts';
+import { emitWavefront, isWorthWavefront } from './wavefront.ts';
 
 export interface EmittedNodes {
   readonly time: TimeAxis;
@@ -60,6 +62,23 @@ export function emitNodes(
     };
   };
 
+  const layerOf = (node: PopulationNode): EmittedLayer => ({
+    node,
+    deployed: populations.get(node.id) ?? null,
+    weights,
+  });
+  const keep = (node: PopulationNode, population: EmittedPopulation): Value => {
+    node.step.states.forEach(({ name }, i) => {
+      finalStates.set(finalState(node.layer, name), population.finalStates[i]);
+    });
+    values.set(node.id, population.output);
+    return population.output;
+  };
+  // A call of a stream has few steps, and unfolded parameters stay as they are.
+  const isOneLoop = stream === null && populations.size > 0;
+  const wavefronts = isOneLoop ? findWavefronts(graph, isWorthWavefront) : [];
+  const elsewhere = new Set(wavefronts.flatMap(({ projection, second }) => [projection.id, second.id]));
+
   const emit = (node: GraphNode): Value => {
     switch (node.kind) {
       case 'source':
@@ -67,12 +86,14 @@ export function emitNodes(
       case 'projection':
         return emitProjection(builder, parameters, node, operand(node.input));
       case 'population': {
-        const layer = { node, deployed: populations.get(node.id) ?? null, weights };
-        const population = emitPopulation(builder, parameters, time, layer, node.inputs.map(emitted));
-        node.step.states.forEach(({ name }, i) => {
-          finalStates.set(finalState(node.layer, name), population.finalStates[i]);
-        });
-        return population.output;
+        const inputs = node.inputs.map(emitted);
+        const wavefront = wavefronts.find(({ first }) => first === node);
+        if (!wavefront) return keep(node, emitPopulation(builder, parameters, time, layerOf(node), inputs));
+        const { second } = wavefront;
+        const layers = [layerOf(node), layerOf(second)] as const;
+        const both = emitWavefront(builder, parameters, time, wavefront, layers, inputs[0]);
+        keep(second, both[1]);
+        return keep(node, both[0]);
       }
       case 'dropout':
         return emitted(node.input);
@@ -87,7 +108,7 @@ export function emitNodes(
       }
     }
   };
-  for (const node of graph.nodes) values.set(node.id, emit(node));
+  for (const node of graph.nodes) if (!elsewhere.has(node.id)) values.set(node.id, emit(node));
   const batchMajor = (sequence: Value) => {
     const all = builder.op('Transpose', [sequence], `${sequence}.batch_major`, { perm: [1, 0, 2] });
     return stream ? stream.arrived(all) : all;

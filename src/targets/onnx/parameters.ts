@@ -35,10 +35,14 @@ export class ModelParameters {
 
   /** A matrix [out, in] as [in, out]. */
   transposed(key: string): Value {
-    const { builder, fold } = this;
-    if (!fold) return builder.op('Transpose', [this.tensor(key)], `${key}.T`, { perm: [1, 0] });
+    const { builder, fold, emitted } = this;
+    const name = `${key}.T`;
+    if (!fold) return builder.op('Transpose', [this.tensor(key)], name, { perm: [1, 0] });
     const [rows, columns] = this.shape(key);
-    return builder.tensor(`${key}.T`, [columns, rows], transposed(this.values(key), rows, columns));
+    const value =
+      emitted.get(name) ?? builder.tensor(name, [columns, rows], transposed(this.values(key), rows, columns));
+    emitted.set(name, value);
+    return value;
   }
 }
 

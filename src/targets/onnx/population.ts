@@ -1,11 +1,12 @@
 import type { PopulationNode } from '../../ir/graph.ts';
-import type { DeployedPopulation } from '../../passes/deploy.ts';
+import type { DeployedPopulation } from '../../passes/deployPopulation.ts';
 import type { GraphBuilder, Value } from './builder.ts';
 import type { WeightType } from './compress.ts';
+import type { Scope } from './equations.ts';
 import { isWorthEvents } from './events.ts';
 import type { ModelParameters } from './parameters.ts';
 import { bindParameters, emitPrelude } from './prelude.ts';
-import { emitSequence, type FirstProducts } from './sequence.ts';
+import { emitSequence, type FirstProducts, type Sequence } from './sequence.ts';
 import type { TimeAxis } from './timeAxis.ts';
 
 export function stateInput(layer: string, state: string): string {
@@ -37,28 +38,19 @@ export function emitPopulation(
   builder: GraphBuilder,
   parameters: ModelParameters,
   time: TimeAxis,
-  { node, deployed, weights }: EmittedLayer,
+  layer: EmittedLayer,
   inputs: readonly Value[],
-): { output: Value; finalStates: Value[] } {
-  const { size: features, bidirectional, id } = node;
-  const { scope, step } = deployed
-    ? { scope: bindParameters(builder, parameters, node), step: node.step }
-    : emitPrelude(builder, parameters, node);
+): EmittedPopulation {
+  const { size: features, bidirectional, id } = layer.node;
+  const { scope, sequence } = emitSurroundings(builder, parameters, time, layer);
   const bothDirections = (v: Value, reversed: Value) =>
     builder.op('Concat', [v, reversed], `${id}.directions`, { axis: 1 });
-  const sequence = emitSequence(scope, {
-    step,
-    features,
+  const { output, finalStates } = emitSequence(scope, {
+    ...sequence,
     inputs: bidirectional ? inputs.map((v) => bothDirections(v, time.reverse(v, `${id}.reversed`))) : inputs,
-    initialStates: emitInitialStates(builder, parameters, time, node),
     valid: bidirectional ? bothDirections(time.valid, time.valid) : time.valid,
     alone: bidirectional ? null : time.alone,
-    oneStep: time.oneStep,
-    integers: weights === 'int8' && isWorthEvents(features, features),
-    restart: time.restart ? { mask: time.restart, states: emitFixedStates(builder, parameters, node) } : null,
-    firstProducts: deployed && emitFirst(builder, parameters, time, node, deployed),
   });
-  const { output, finalStates } = sequence;
   if (!bidirectional) return { output, finalStates };
 
   const [forward, backward] = [`${id}.forward`, `${id}.backward`].map((name) => builder.name(name));
@@ -71,6 +63,34 @@ export function emitPopulation(
     output: builder.op('Concat', [forward, unreversed], `${id}.output`, { axis: 2 }),
     finalStates: finalStates.map((v) => builder.op('Reshape', [v, perDirection], v)),
   };
+}
+
+export interface EmittedPopulation {
+  readonly output: Value;
+  readonly finalStates: readonly Value[];
+}
+
+/** What a layer's loop needs besides its input: bound parameters and where it starts. */
+export function emitSurroundings(
+  builder: GraphBuilder,
+  parameters: ModelParameters,
+  time: TimeAxis,
+  { node, deployed, weights }: EmittedLayer,
+): { readonly scope: Scope; readonly sequence: Omit<Sequence, 'inputs' | 'valid' | 'alone'> } {
+  const { size: features } = node;
+  const { scope, step } = deployed
+    ? { scope: bindParameters(builder, parameters, node), step: node.step }
+    : emitPrelude(builder, parameters, node);
+  const sequence = {
+    step,
+    features,
+    initialStates: emitInitialStates(builder, parameters, time, node),
+    oneStep: time.oneStep,
+    integers: weights === 'int8' && isWorthEvents(features, features),
+    restart: time.restart ? { mask: time.restart, states: emitFixedStates(builder, parameters, node) } : null,
+    firstProducts: deployed && emitFirst(builder, parameters, time, node, deployed),
+  };
+  return { scope, sequence };
 }
 
 /** The fixed initial states and their products, for every row or [1, size] for all of them. */

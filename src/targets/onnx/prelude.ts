@@ -3,7 +3,7 @@ import type { Prim, Step, Var } from '../../ir/step.ts';
 import { combineSums, type ScaledMatrix } from '../../passes/combineSums.ts';
 import type { GraphBuilder, Value } from './builder.ts';
 import { emitEquations, Scope } from './equations.ts';
-import { type ModelParameters, transposed } from './parameters.ts';
+import type { ModelParameters } from './parameters.ts';
 import { dataTypes } from './proto.ts';
 
 /** Binds the parameters of a deployed population, which its step reads as they are. */
@@ -14,7 +14,7 @@ export function bindParameters(builder: GraphBuilder, parameters: ModelParameter
     const key = node.parameters[name];
     const values = parameters.values(key);
     if (isOperand(step, 'matvec', variable)) {
-      scope.bindTranspose(variable, builder.tensor(`${key}.T`, [size, size], transposed(values, size, size)), size);
+      scope.bindTranspose(variable, parameters.transposed(key), size);
     }
     if (values.every((v) => Math.abs(v) <= 1)) scope.contractions.add(variable.id);
     if (variable.type.extent !== 'matrix' || isOperand(step, 'matvecTransposed', variable)) {

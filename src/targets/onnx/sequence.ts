@@ -67,7 +67,7 @@ function stackedVariables(step: Step, { loop, after, carried }: Schedule): Var[]
 /** What a loop knows of its rows: any number with steps that may not count, or one row of which every step counts. */
 type Rows = 'many' | 'one';
 
-interface Loop {
+export interface Loop {
   readonly sequence: Sequence;
   readonly schedule: Schedule;
   readonly stacked: readonly Var[];
@@ -120,7 +120,7 @@ function resultNames(builder: GraphBuilder, { sequence, stacked }: Loop): Value[
   return [...finalStates, ...stacked.map((v) => builder.name(v.name))];
 }
 
-function emitScan(scope: Scope, loop: Loop, rows: Rows): Results {
+export function emitScan(scope: Scope, loop: Loop, rows: Rows): Results {
   const { sequence, schedule } = loop;
   const masks = rows === 'one' ? [] : [sequence.valid, ...(sequence.restart ? [sequence.restart.mask] : [])];
   const scanInputs = [...schedule.sliced.map((v) => scope.value(v)), ...masks];
@@ -157,7 +157,7 @@ function emitScanAhead(scope: Scope, loop: Loop, rows: Rows): Results {
 }
 
 /** The products of the initial states: of rows that start at the fixed states, those known beforehand. */
-function emitFirstProducts(scope: Scope, sequence: Sequence, ahead: readonly ProductAhead[]): Value[] {
+export function emitFirstProducts(scope: Scope, sequence: Sequence, ahead: readonly ProductAhead[]): Value[] {
   const { builder } = scope;
   const { initialStates, firstProducts } = sequence;
   return ahead.map((product) => {
@@ -284,7 +284,7 @@ function emitMasks(scope: Scope, { restart }: Sequence, schedule: Schedule): { v
 }
 
 /** A graph's outputs have names of their own and are none of its inputs: what is not so is copied. */
-function distinct(builder: GraphBuilder, values: readonly Value[], inputs: readonly Value[]): Value[] {
+export function distinct(builder: GraphBuilder, values: readonly Value[], inputs: readonly Value[]): Value[] {
   const taken = new Set(inputs);
   const computed = new Set(builder.nodes.flatMap((node) => node.output));
   return values.map((value) => {

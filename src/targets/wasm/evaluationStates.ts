@@ -1,4 +1,5 @@
-import { type Deployment, productOf } from '../../passes/deploy.ts';
+import type { Deployment } from '../../passes/deploy.ts';
+import { productOf } from '../../passes/deployPopulation.ts';
 import type { Tensors } from '../target.ts';
 import { firstName } from './inferenceLayer.ts';
 import { initialName } from './layer.ts';

@@ -1,5 +1,5 @@
 import type { PopulationNode, ReadoutNode } from '../../ir/graph.ts';
-import type { DeployedPopulation } from '../../passes/deploy.ts';
+import type { DeployedPopulation } from '../../passes/deployPopulation.ts';
 import type { Arrays, Lists, Operand, Product } from './arrays.ts';
 import { eventBytes, spanBytes } from './kernels/events.ts';
 import { clearKernel, meetingBytes } from './kernels/meet.ts';
