@@ -57,7 +57,7 @@ export function backwardKernel(k: Kernels, name: string, plan: NeuronPlan): Kern
       if (o.left.kind === 'var' && inAdjoint(o.left))
         places.set(o.left.id, { base: a[plan.outers[n].left], at: 'row' });
     });
-    const writer = new BodyWriter(f, features, a, places, plan.recomputed);
+    const writer = new BodyWriter(f, features, a, places, plan);
     const size = padded(features) * 4;
     const zeroed = (base: Local, kinds: number) => {
       const own = f.let('chunkSums', add(base, mul(chunk, kinds * size)));

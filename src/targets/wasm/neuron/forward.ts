@@ -96,7 +96,7 @@ export function forwardKernel(k: Kernels, name: string, plan: NeuronPlan): Kerne
     const a = args as Named & LoopArgs;
     const places = sharedPlaces(plan, a);
     for (const v of plan.forwardScratch) places.set(v.id, { base: a[`scratch${v.id}`], at: 'sample' });
-    const writer = new BodyWriter(f, features, a, places, plan.recomputed);
+    const writer = new BodyWriter(f, features, a, places);
     const operands = new Map<Atom, Place>(
       plan.copies.map((v) => [v, { base: a[`scratch${(v as { id: number }).id}`], at: 'sample' }]),
     );

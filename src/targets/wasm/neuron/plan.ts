@@ -1,9 +1,10 @@
-import type { AdjointStep, Atom, Eqn, Prim, Step, Var } from '../../../ir/step.ts';
+import type { AdjointStep, Atom, Eqn, Step, Var } from '../../../ir/step.ts';
 import { differentiate } from '../../../passes/differentiate.ts';
 import { accumulate } from './accumulate.ts';
-import { isElementwise } from './emit.ts';
+import { cheap, isElementwise } from './emit.ts';
 import { type Gates, gatesOf } from './gate.ts';
 import { crossing, type Levels, levelsOf } from './levels.ts';
+import { recalled } from './recall.ts';
 
 /** What is known of a neuron before its code is written: which of its values are kept, and where. */
 export interface NeuronPlan {
@@ -21,6 +22,8 @@ export interface NeuronPlan {
   readonly kept: readonly Var[];
   /** Residuals that the backward pass computes again from what is kept, because that is cheaper than memory. */
   readonly recomputed: readonly Eqn[];
+  /** States before a step that the backward pass computes from others, at all steps but the first. */
+  readonly recalled: readonly Eqn[];
   /** Body variables with one row per sample: they cross a level and are forgotten after the step. */
   readonly forwardScratch: readonly Var[];
   /** The same in inference, where nothing is kept. */
@@ -100,6 +103,7 @@ export function planNeuron(step: Step, features: number, affine: readonly boolea
     accumulated,
     kept,
     recomputed,
+    recalled: recalled(step),
     forwardScratch,
     inferenceScratch,
     backwardScratch,
@@ -138,8 +142,6 @@ function isInPlace({ inputs, body, outputCotangent, sums, outers, states }: Adjo
 function isReadBefore({ body }: AdjointStep, { levelOf }: Levels, after: Var, before: Atom): boolean {
   return body.every((e) => !e.args.includes(after) || levelOf(e.out) <= levelOf(before));
 }
-
-const cheap: readonly Prim[] = ['add', 'sub', 'mul', 'neg', 'min', 'max', 'relu', 'abs', 'clamp', 'select', 'spike'];
 
 /** Cheap equations whose operands the backward pass has at hand: inputs, states before and after the step, other residuals. */
 function recomputable(step: Step, adjoint: AdjointStep, wanted: readonly Var[]): Eqn[] {

@@ -89,6 +89,14 @@ export const allPanels = (features: number, { levels }: Levels): PanelRange => (
   together: levels.some((l) => l.rowOperations.length > 0),
 });
 
+/** Equations that are evaluated where their variables are read. */
+export interface Computed {
+  /** Of variables that lie nowhere. */
+  readonly recomputed: readonly Eqn[];
+  /** That hold at every step but the first, which then has code of its own. */
+  readonly recalled: readonly Eqn[];
+}
+
 /** Writes the code of a body that runs over time. */
 export class BodyWriter {
   readonly f: Func;
@@ -96,17 +104,18 @@ export class BodyWriter {
   private readonly args: LoopArgs;
   private readonly places: ReadonlyMap<number, Place>;
   private readonly rows: Local;
-  private readonly recomputed: readonly Eqn[];
+  private readonly computed: Computed;
+  /** Whether the code at hand is that of the first step. */
+  private isFirst = false;
 
-  /** `recomputed` are equations of variables that lie nowhere, evaluated where they are read. */
   constructor(
     f: Func,
     features: number,
     args: LoopArgs,
     places: ReadonlyMap<number, Place>,
-    recomputed: readonly Eqn[] = [],
+    computed: Computed = { recomputed: [], recalled: [] },
   ) {
-    this.recomputed = recomputed;
+    this.computed = computed;
     this.f = f;
     this.features = features;
     this.args = args;
@@ -133,11 +142,16 @@ export class BodyWriter {
       const c = { t, firstSample, samples, firstRow, firstPanel, endPanel, reversed };
       f.set(firstRow, chunkRow(args, chunk, i32(0)));
       before?.(c);
-      f.for(k, 0, args.T, 1, () => {
-        f.set(t, reversed ? sub(sub(args.T, 1), k) : k);
+      const step = (time: Expr, isFirst: boolean) => {
+        f.set(t, time);
         f.set(firstRow, chunkRow(args, chunk, t));
+        this.isFirst = isFirst;
         body(c);
-      });
+      };
+      const apart = this.computed.recalled.length > 0 ? 1 : 0;
+      if (apart && !reversed) step(i32(0), true);
+      f.for(k, apart, args.T, 1, () => step(reversed ? sub(add(args.T, apart - 1), k) : k, false));
+      if (apart && reversed) step(i32(0), true);
     };
     if (panels.together) throughTime(panels.first, panels.end);
     else {
@@ -225,7 +239,8 @@ export class BodyWriter {
   }
 
   private compute(v: Var, read: (atom: Atom) => Expr, offsets: Offsets): Expr {
-    const eqn = this.recomputed.find((e) => e.out === v);
+    const { recomputed, recalled } = this.computed;
+    const eqn = [...recomputed, ...(this.isFirst ? [] : recalled)].find((e) => e.out === v);
     if (eqn) return emit(this.f, eqn, read);
     return this.f.let(v.name.replaceAll("'", '_'), this.load(v.id, v.name, offsets));
   }
