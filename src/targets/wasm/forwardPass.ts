@@ -29,6 +29,8 @@ export interface Value {
   /** What numbers it holds, but for dropout's factor. */
   readonly set: ValueSet;
   array: Buffer | null;
+  /** Spikes as bits. */
+  spikes: Buffer | null;
   /** The value before a normalisation that whoever reads it applies, or before its product, too. */
   raw: Operand | Product | null;
   lists: Lists | null;
@@ -38,7 +40,7 @@ export interface Value {
   gates: Lists | null;
 }
 
-type NeuronsOf = (node: PopulationNode | ReadoutNode, affine: readonly boolean[]) => NeuronKernels;
+type NeuronsOf = (node: PopulationNode | ReadoutNode, affine: readonly boolean[], asBits: boolean) => NeuronKernels;
 
 /** Builds the calls that compute the values of a graph's nodes. */
 export class ForwardPass extends Arrays {
@@ -83,6 +85,7 @@ export class ForwardPass extends Arrays {
       time: node.type.time,
       set: node.type.set,
       array: null,
+      spikes: null,
       raw: null,
       lists: null,
       masked: null,
@@ -134,10 +137,13 @@ export class ForwardPass extends Arrays {
     const { masked } = value;
     const listed = { features: value.features, real: this.variant.training && value.set === 'real' };
     // Masked numbers are listed as they are multiplied; nothing else may need them as an array.
-    value.lists ??=
-      masked && !value.array
-        ? this.list(id, this.arrayOf(masked.input), listed, value.time, masked.mask)
-        : this.list(id, this.arrayOf(id), listed, value.time);
+    const isMasked = masked !== null && !value.array;
+    const source = isMasked ? masked.input : id;
+    const mask = isMasked ? masked.mask : null;
+    const { spikes } = this.valueFor(source);
+    value.lists ??= spikes
+      ? this.listSpikes(id, spikes, value.features, mask)
+      : this.list(id, this.arrayOf(source), listed, value.time, mask);
     return value.lists;
   }
 
@@ -158,11 +164,12 @@ export class ForwardPass extends Arrays {
       (direction) => new Layer(this, node, kernels, this.inputsFor(node, inputs, direction), direction),
     );
     this.layers.set(node.id, layers);
-    if (!node.bidirectional) return { array: layers[0].output, gates: layers[0].gates };
+    const [{ array, spikes, gates }] = layers;
+    if (!node.bidirectional) return { array, spikes, gates };
     return {
       array: this.bothDirections(
         node,
-        layers.map(({ output }) => output),
+        layers.map(({ array }) => array as Buffer),
       ),
     };
   }
@@ -182,9 +189,11 @@ export class ForwardPass extends Arrays {
   }
 
   private kernelsOf(node: PopulationNode | ReadoutNode, inputs: readonly (Operand | Product)[]): NeuronKernels {
+    const asBits = node.kind === 'population' && !node.bidirectional && this.isReadAsLists(node.id);
     return this.neuronsOf(
       node,
       inputs.map((i) => i.affine !== null),
+      asBits,
     );
   }
 
@@ -286,11 +295,12 @@ export class ForwardPass extends Arrays {
     if (!this.variant.training) return inferenceLayer(this, node, kernels, [input], 0, false).array as Buffer;
     const layer = new Layer(this, node, kernels, [input], 0);
     this.layers.set(node.id, [layer]);
-    return layer.output;
+    return layer.array as Buffer;
   }
 
   private materialize(id: NodeId, value: Value): Buffer {
     if (value.masked) return this.applyOwnMask(id, value);
+    if (value.spikes) return this.spreadSpikes(id, value.spikes, value.features);
     return value.raw ? this.normalize(id, value) : this.scatter(id, value);
   }
 

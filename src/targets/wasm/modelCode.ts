@@ -126,8 +126,8 @@ export class ModelCode {
 
   private forward(variant: Variant) {
     const builder = new ProgramBuilder(!variant.training);
-    const network = new Network(this.graph, this.kernels, builder, this.store, variant, (node, affine) =>
-      this.neuronsOf(node, affine),
+    const network = new Network(this.graph, this.kernels, builder, this.store, variant, (node, affine, asBits) =>
+      this.neuronsOf(node, affine, asBits),
     );
     return { builder, network };
   }
@@ -155,12 +155,12 @@ export class ModelCode {
     return plan(builder, this.arena);
   }
 
-  private neuronsOf(node: PopulationNode | ReadoutNode, affine: readonly boolean[]): NeuronKernels {
+  private neuronsOf(node: PopulationNode | ReadoutNode, affine: readonly boolean[], asBits: boolean): NeuronKernels {
     const key = node.id;
     const known = this.neurons.get(key);
     if (known) return known;
     const features = node.kind === 'population' ? node.size : node.type.features;
-    const made = neuronKernels(this.kernels, node.layer, node.step, features, affine);
+    const made = neuronKernels(this.kernels, node.layer, node.step, features, affine, asBits);
     this.neurons.set(key, made);
     return made;
   }

@@ -1,14 +1,7 @@
 import { expect, it } from 'vitest';
-import type { PopulationNode } from '../../../src/ir/graph.ts';
 import type { Step } from '../../../src/ir/step.ts';
 import { recalled } from '../../../src/targets/wasm/neuron/recall.ts';
-import { graphOf } from '../../support/graphs.ts';
-
-function stepOf(type: string, define = ''): Step {
-  const layers = [{ name: 'h', type, norm: 'none' as const, size: 4, from: ['input'] }];
-  const graph = graphOf(layers, { features: 3, classes: 4, define });
-  return (graph.nodes.find((n) => n.kind === 'population') as PopulationNode).step;
-}
+import { stepOf } from '../../support/steps.ts';
 
 const before = (step: Step, name: string) => step.states.find((s) => s.name === name)!.before;
 

@@ -22,6 +22,8 @@ export interface NeuronPlan {
   readonly kept: readonly Var[];
   /** Residuals that the backward pass computes again from what is kept, because that is cheaper than memory. */
   readonly recomputed: readonly Eqn[];
+  /** The state that is the output, where of its spikes only bits are kept; -1 where they are kept as numbers. */
+  readonly spikes: number;
   /** States before a step that the backward pass computes from others, at all steps but the first. */
   readonly recalled: readonly Eqn[];
   /** Body variables with one row per sample: they cross a level and are forgotten after the step. */
@@ -48,7 +50,8 @@ export interface NeuronPlan {
 /** The states whose value after the step is this very variable; its sequence is the first one's. */
 export const stateOf = (step: Step, v: Atom): number => step.states.findIndex((s) => s.after === v);
 
-export function planNeuron(step: Step, features: number, affine: readonly boolean[]): NeuronPlan {
+/** `asBits`: bits will do for whoever reads the output, if it is spikes. */
+export function planNeuron(step: Step, features: number, affine: readonly boolean[], asBits: boolean): NeuronPlan {
   const derived = differentiate(step);
   const { adjoint, accumulated } = accumulate(derived);
   const forward = levelsOf(step.body, true);
@@ -103,6 +106,7 @@ export function planNeuron(step: Step, features: number, affine: readonly boolea
     accumulated,
     kept,
     recomputed,
+    spikes: asBits ? spikesOf(step, adjoint, forward) : -1,
     recalled: recalled(step),
     forwardScratch,
     inferenceScratch,
@@ -115,6 +119,20 @@ export function planNeuron(step: Step, features: number, affine: readonly boolea
     outers,
     once: onceVars(step, adjoint),
   };
+}
+
+/**
+ * The state that is the output, if the backward pass need not read its spikes, and each step can write them in the place of
+ * those before; else -1.
+ */
+function spikesOf(step: Step, adjoint: AdjointStep, { levelOf }: Levels): number {
+  const { body, states, output } = step;
+  const index = stateOf(step, output);
+  if (index < 0) return -1;
+  const { before } = states[index];
+  const isReadBefore = body.every((e) => !e.args.includes(before) || levelOf(e.out) <= levelOf(output));
+  const isReadBackwards = adjoint.residuals.includes(output as Var);
+  return isReadBefore && !isReadBackwards && recalled(step).some((e) => e.out === before) ? index : -1;
 }
 
 function isInPlace({ inputs, body, outputCotangent, sums, outers, states }: AdjointStep, { levelOf }: Levels): boolean {
