@@ -94,7 +94,7 @@ export class Layer {
       args.spikesNow = network.array(`scratch of ${this.name}`, features, false);
     }
     const bits = kernels.gate && program.buffer(`gates of ${this.name}`, maskBytes(network.rowCount(true), features));
-    program.call(kernels.forward, variant.shape.chunks, { ...args, ...(bits && { gates: bits }) });
+    program.unevenCall(kernels.forward, variant.shape.chunks, { ...args, ...(bits && { gates: bits }) });
     this.gates = bits && this.listGates(bits);
   }
 
@@ -146,7 +146,7 @@ export class Layer {
       args.gateEvents = this.gates!.events;
       args.dotScratch = program.buffer(`scratch of ${this.name}`, chunks * scratchBytes(features));
     }
-    program.call(kernels.backward, chunks, args);
+    program.unevenCall(kernels.backward, chunks, args);
     this.inputCotangents = adjoint.inputs.map((_, i) => this.sequences[`dInput${i}`]);
   }
 
@@ -235,7 +235,11 @@ export function onceBuffers(
 }
 
 /** The calls of the stages in order; variables that have no buffer yet are given a fresh one. */
-function onceCalls(stages: readonly OnceStage[], buffers: Map<number, Buffer>, fresh: (v: Var) => Buffer): Call[] {
+function onceCalls(
+  stages: readonly OnceStage[],
+  buffers: Map<number, Buffer>,
+  fresh: (v: Var) => Buffer,
+): Omit<Call, 'uneven'>[] {
   return stages.map(({ kernel, items, variables }) => {
     for (const v of variables) if (!buffers.has(v.id)) buffers.set(v.id, fresh(v));
     const args = Object.fromEntries(variables.map((v) => [`v${v.id}`, buffers.get(v.id) as Buffer]));
