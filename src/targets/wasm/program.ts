@@ -131,7 +131,7 @@ export function plan(builder: ProgramBuilder, start: number): Program {
   const constants = builder.constants.length;
   const firstBackward = constants + builder.firstBackward;
   const given = [...builder.constants, ...builder.calls];
-  const { calls, count, natural } = cutIntoStages(given, constants, firstBackward);
+  const { calls, count, lastBefore, firstFrom } = cutIntoStages(given, constants, firstBackward);
   const lifetimes = new Map<Buffer, { from: number; to: number }>();
   const use = (buffer: Buffer, stage: number) => {
     const known = lifetimes.get(buffer);
@@ -173,13 +173,8 @@ export function plan(builder: ProgramBuilder, start: number): Program {
     addressOf,
     end: Math.max(start, ...placed.map((p) => p.address + p.buffer.bytes)),
     buffers: placed,
-    kept: keptOf(placed, natural[firstBackward - 1], natural[firstBackward]),
+    kept: placed.filter(({ from, to }) => from <= lastBefore && to >= firstFrom),
   };
-}
-
-function keptOf(placed: readonly PlacedBuffer[], lastForward: number | undefined, firstBackward: number | undefined) {
-  if (lastForward === undefined || firstBackward === undefined) return [];
-  return placed.filter(({ from, to }) => from <= lastForward && to >= firstBackward);
 }
 
 /** The lowest address at which so many bytes overlap none of the buffers, which are in the order of their addresses. */

@@ -10,8 +10,9 @@ export interface Stages {
   /** Stage by stage. */
   readonly calls: readonly StagedCall[];
   readonly count: number;
-  /** The stage that a call would be in if none was moved, by its place among those given. */
-  readonly natural: readonly number[];
+  /** The last stage with calls before the boundary, the first with calls from it on. */
+  readonly lastBefore: number;
+  readonly firstFrom: number;
 }
 
 /** How many stages a call may be moved: what it gives needs memory from then on. */
@@ -23,15 +24,21 @@ const lookahead = 6;
  * the first, and calls from `boundary` on stay behind those before it.
  */
 export function cutIntoStages(given: readonly Call[], fixed: number, boundary: number): Stages {
-  const natural = naturalStages(given);
-  const stages = fillGaps(given, natural, boundary);
+  const moved = fillGaps(given, naturalStages(given), boundary);
   const rank = (i: number) => (i < fixed ? 0 : given[i].uneven ? 1 : 2);
-  const order = given.map((_, i) => i).sort((a, b) => stages[a] - stages[b] || rank(a) - rank(b) || a - b);
+  const order = given.map((_, i) => i).sort((a, b) => moved[a] - moved[b] || rank(a) - rank(b) || a - b);
+  // Stages whose calls moved away may have become one with the next.
+  const stages = naturalStages(order.map((i) => given[i]));
   const calls = order.map((i, n): StagedCall => {
-    const isLast = n + 1 === order.length || stages[order[n + 1]] > stages[i];
-    return { ...given[i], stage: stages[i], barrier: isLast };
+    return { ...given[i], stage: stages[n], barrier: stages[n + 1] !== stages[n] };
   });
-  return { calls, count: Math.max(-1, ...stages) + 1, natural };
+  const stagesOf = (isWanted: (i: number) => boolean) => stages.filter((_, n) => isWanted(order[n]));
+  return {
+    calls,
+    count: Math.max(-1, ...stages) + 1,
+    lastBefore: Math.max(...stagesOf((i) => i < boundary)),
+    firstFrom: Math.min(...stagesOf((i) => i >= boundary)),
+  };
 }
 
 function naturalStages(calls: readonly Call[]): number[] {
