@@ -5,7 +5,9 @@ import { eventBytes, spanBytes } from '../kernels/events.ts';
 import { gather } from '../kernels/gather.ts';
 import { type Kernel, type Kernels, rowParams } from '../kernels/kernel.ts';
 import { type Listed, listRows } from '../kernels/lists.ts';
+import { maskWord } from '../kernels/masks.ts';
 import { softmaxAdjointRow, softmaxRow } from '../kernels/softmax.ts';
+import { listSpikeRow } from '../kernels/spikes.ts';
 import { padded, panelsOf } from '../layout.ts';
 import { emit } from './emit.ts';
 import { type NeuronPlan, stateOf } from './plan.ts';
@@ -118,7 +120,10 @@ export function forwardKernel(k: Kernels, name: string, plan: NeuronPlan): Kerne
         const listed = { features, real: plan.operands[n].real };
         const lists = { events: events[n], spans: a[`spans${n}`] };
         const isFirst = plan.products.find(({ vector }) => vector === eqn.args[1])?.out === eqn.out;
-        if (isFirst) listOperand(k, writer, c, listed, operandPlace(eqn.args[1]), lists);
+        const fromNumbers = () => listOperand(k, writer, c, listed, operandPlace(eqn.args[1]), lists);
+        const isSpikes = eqn.args[1] === step.states[plan.spikes]?.before;
+        if (isFirst && isSpikes) f.if(c.t, () => listSpikes(k, writer, c, a.spikes, lists), fromNumbers);
+        else if (isFirst) fromNumbers();
         const matrix = (writer.placeOf(eqn.args[0]) as Place).base;
         const to = writer.rowsOf(target, c);
         const panel = f.local('i32', 'panel');
@@ -203,6 +208,22 @@ function listOperand(
   const { row, rows } = writer.rowsOf(source, c);
   const span = add(lists.spans, mul(c.firstRow, spanBytes));
   listRows(k, writer.f, listed, null, { source: source.base, rows, row, n: c.samples, out: lists.events, span });
+}
+
+/** The same from the bits of the step before. */
+function listSpikes(
+  k: Kernels,
+  writer: BodyWriter,
+  c: StepContext,
+  spikes: Expr,
+  { events, spans }: { readonly events: Local; readonly spans: Expr },
+): void {
+  const { f, features } = writer;
+  eachSampleRow(f, c, [writer.rowBefore(c), c.firstRow], ([before, row]) => {
+    const word = maskWord(spikes, i32(0), writer.rows, before);
+    const span = add(spans, mul(row, spanBytes));
+    f.set(events, call(listSpikeRow(k, features, null), [word, writer.rows, events, span]));
+  });
 }
 
 /** Walks rows of several arrays along the samples of a chunk. */

@@ -106,7 +106,7 @@ export class BodyWriter {
   readonly features: number;
   private readonly args: LoopArgs;
   private readonly places: ReadonlyMap<number, Place>;
-  private readonly rows: Local;
+  readonly rows: Local;
   private readonly computed: Computed;
   /** Whether the code at hand is that of the first step. */
   private isFirst = false;
