@@ -30,6 +30,8 @@ export interface Value {
   /** What numbers it holds, but for dropout's factor. */
   readonly set: ValueSet;
   array: Buffer | null;
+  /** Spikes as bits. */
+  spikes: Buffer | null;
   /** The value before a normalisation that whoever reads it applies, or before its product, too. */
   raw: Operand | Product | null;
   lists: Lists | null;
@@ -39,12 +41,10 @@ export interface Value {
   gates: Lists | null;
 }
 
-type NeuronsOf<N> = (node: PopulationNode | ReadoutNode, affine: readonly boolean[]) => N;
-
 /** The neurons of nodes, in training and in the deployed graph. */
 export interface Neurons {
-  readonly trained: NeuronsOf<NeuronKernels>;
-  readonly deployed: NeuronsOf<PlannedNeuron>;
+  readonly trained: (node: PopulationNode | ReadoutNode, affine: readonly boolean[], asBits: boolean) => NeuronKernels;
+  readonly deployed: (node: PopulationNode | ReadoutNode, affine: readonly boolean[]) => PlannedNeuron;
 }
 
 /** Builds the calls that compute the values of a graph's nodes. */
@@ -100,6 +100,7 @@ export class ForwardPass extends Arrays {
       time: node.type.time,
       set: node.type.set,
       array: null,
+      spikes: null,
       raw: null,
       lists: null,
       masked: null,
@@ -151,10 +152,13 @@ export class ForwardPass extends Arrays {
     const { masked } = value;
     const listed = { features: value.features, real: this.variant.training && value.set === 'real' };
     // Masked numbers are listed as they are multiplied; nothing else may need them as an array.
-    value.lists ??=
-      masked && !value.array
-        ? this.list(id, this.arrayOf(masked.input), listed, value.time, masked.mask)
-        : this.list(id, this.arrayOf(id), listed, value.time);
+    const isMasked = masked !== null && !value.array;
+    const source = isMasked ? masked.input : id;
+    const mask = isMasked ? masked.mask : null;
+    const { spikes } = this.valueFor(source);
+    value.lists ??= spikes
+      ? this.listSpikes(id, spikes, value.features, mask)
+      : this.list(id, this.arrayOf(source), listed, value.time, mask);
     return value.lists;
   }
 
@@ -171,16 +175,17 @@ export class ForwardPass extends Arrays {
 
   private trainedLayer(node: PopulationNode): Partial<Value> {
     const inputs = node.inputs.map((id) => this.operand(id));
-    const kernels = this.neurons.trained(node, affineOf(inputs));
+    const kernels = this.trainedNeuron(node, inputs);
     const layers = directionsOf(node).map(
       (direction) => new Layer(this, node, kernels, this.inputsFor(node, inputs, direction), direction),
     );
     this.layers.set(node.id, layers);
-    if (!node.bidirectional) return { array: layers[0].output, gates: layers[0].gates };
+    const [{ array, spikes, gates }] = layers;
+    if (!node.bidirectional) return { array, spikes, gates };
     return {
       array: this.bothDirections(
         node,
-        layers.map(({ output }) => output),
+        layers.map(({ array }) => array as Buffer),
       ),
     };
   }
@@ -198,6 +203,11 @@ export class ForwardPass extends Arrays {
       return inferenceLayer(this, node, deployed, own, { direction, asLists: false }).array as Buffer;
     });
     return { array: this.bothDirections(node, outputs) };
+  }
+
+  private trainedNeuron(node: PopulationNode | ReadoutNode, inputs: readonly Operand[]): NeuronKernels {
+    const asBits = node.kind === 'population' && !node.bidirectional && this.isReadAsLists(node.id);
+    return this.neurons.trained(node, affineOf(inputs), asBits);
   }
 
   private deployed(node: PopulationNode | ReadoutNode, inputs: readonly (Operand | Product)[]): DeployedNeuron {
@@ -303,13 +313,14 @@ export class ForwardPass extends Arrays {
       const form = { direction: 0, asLists: false };
       return inferenceLayer(this, node, this.deployed(node, [input]), [input], form).array as Buffer;
     }
-    const layer = new Layer(this, node, this.neurons.trained(node, affineOf([input])), [input], 0);
+    const layer = new Layer(this, node, this.trainedNeuron(node, [input]), [input], 0);
     this.layers.set(node.id, [layer]);
-    return layer.output;
+    return layer.array as Buffer;
   }
 
   private materialize(id: NodeId, value: Value): Buffer {
     if (value.masked) return this.applyOwnMask(id, value);
+    if (value.spikes) return this.spreadSpikes(id, value.spikes, value.features);
     return value.raw ? this.normalize(id, value) : this.scatter(id, value);
   }
 

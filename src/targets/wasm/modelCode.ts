@@ -142,7 +142,7 @@ export class ModelCode {
     const graph = this.graphFor(variant);
     const store = variant.training ? this.store : this.deployedStore;
     const network = new Network(graph, this.kernels, builder, store, variant, this.deployment.populations, {
-      trained: (node, affine) => this.neuronsOf(node, affine),
+      trained: (node, affine, asBits) => this.neuronsOf(node, affine, asBits),
       deployed: (node, affine) => this.deployedOf(node, affine),
     });
     return { builder, network };
@@ -175,10 +175,10 @@ export class ModelCode {
     return plan(builder, this.arena);
   }
 
-  private neuronsOf(node: PopulationNode | ReadoutNode, affine: readonly boolean[]): NeuronKernels {
+  private neuronsOf(node: PopulationNode | ReadoutNode, affine: readonly boolean[], asBits: boolean): NeuronKernels {
     const known = this.neurons.get(node.id);
     if (known) return known;
-    const made = neuronKernels(this.kernels, node.layer, node.step, featuresOf(node), affine);
+    const made = neuronKernels(this.kernels, node.layer, node.step, featuresOf(node), affine, asBits);
     this.neurons.set(node.id, made);
     return made;
   }
@@ -186,7 +186,7 @@ export class ModelCode {
   private deployedOf(node: PopulationNode | ReadoutNode, affine: readonly boolean[]): PlannedNeuron {
     const known = this.plans.get(node.id);
     if (known) return known;
-    const made = { name: node.layer, plan: planNeuron(node.step, featuresOf(node), affine) };
+    const made = { name: node.layer, plan: planNeuron(node.step, featuresOf(node), affine, false) };
     this.plans.set(node.id, made);
     return made;
   }

@@ -25,8 +25,9 @@ export function neuronKernels(
   step: Step,
   features: number,
   affine: readonly boolean[],
+  asBits: boolean,
 ): NeuronKernels {
-  const plan = planNeuron(step, features, affine);
+  const plan = planNeuron(step, features, affine, asBits);
   return {
     name,
     plan,
