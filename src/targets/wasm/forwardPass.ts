@@ -275,7 +275,7 @@ export class ForwardPass extends Arrays {
     const rows = { rows: this.rowCount(time), ...this.rows(time) };
     const mask = this.program.buffer(`mask ${node.id}`, maskBytes(this.rowCount(time), features));
     if (this.variant.drawsMasks && drawsMask(node)) {
-      const keys = this.program.input(`keys of mask ${node.id}`, B * 8);
+      const keys = this.streamKeys('dropout', [node.layer]);
       this.program.call(maskKernel(this.k, features, node.p), chunks, { keys, mask, ...rows });
     } else {
       const source = this.program.input(`mask ${node.id}`, B * (time ? T : 1) * features * 4);

@@ -68,16 +68,18 @@ export class Layer {
     step.states.forEach((s, i) => {
       const isApart = i === plan.spikes;
       const target = this.shared[isApart ? 'initialSpikes' : `state${i}`] as Buffer;
-      const name = initialName(node, s.name, direction);
       if (variant.drawsStates && s.initializer.kind === 'uniform') {
         program.call(uniformKernel(network.k, features, s.initializer), variant.shape.chunks, {
-          keys: program.input(`keys of ${name}`, variant.shape.B * 8),
+          keys: network.streamKeys('state', [node.layer, s.name, direction]),
           target,
           rows: network.rowCount(!isApart),
           ...network.rows(!isApart),
           first: 1,
         });
-      } else network.unpack(program.input(name, variant.shape.B * features * 4), target, features, !isApart, true);
+      } else {
+        const given = program.input(initialName(node, s.name, direction), variant.shape.B * features * 4);
+        network.unpack(given, target, features, !isApart, true);
+      }
     });
     this.operands = plan.operands.map(({ vector, real }) =>
       network.newLists(`operand ${vector.name} of ${this.name}`, { features, real }, true),

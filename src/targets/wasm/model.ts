@@ -54,7 +54,7 @@ export class WasmModel implements CompiledModel {
       graph.parameters.filter((p) => p.role === 'initialState').map((p) => [p.key, initial.get(p.key)!]),
     );
     this.planner = new StepPlanner(graph, code, memory);
-    this.inputs = new InputWriter(graph, options.seed, machine, this.initialStates);
+    this.inputs = new InputWriter(graph, options.seed, machine);
     const { address, count } = code.onesAt;
     machine.floats.fill(1, address / 4, address / 4 + count);
     this.load(initial);
@@ -82,7 +82,7 @@ export class WasmModel implements CompiledModel {
     if (this.planner.microBatches > before) this.options.onNotice?.(inParts(parts.length));
     this.step++;
     this.deployed = null;
-    const run = this.runOf(batch, request.learningRate);
+    const run = this.runOf(batch, request);
     const result = parts.length === 1 ? this.trainOn(parts[0], run) : this.trainOnParts(parts, run);
     const loss = request.outputWeights
       ? dot(result.output!, request.outputWeights)
@@ -93,13 +93,13 @@ export class WasmModel implements CompiledModel {
 
   async evaluate(batch: Batch, request: ForwardRequest = {}): Promise<StepResult> {
     const parts = this.planner.evaluation(batch, request);
-    const run = this.runOf(batch, 0);
+    const run = this.runOf(batch);
     const results = parts.map((part) => this.evaluateOn(part, run));
     return results.length === 1 ? results[0] : joined(results);
   }
 
   async predict(batch: Batch): Promise<Float32Array> {
-    const run = this.runOf(batch, 0);
+    const run = this.runOf(batch);
     const scores = this.planner.prediction(batch).map(({ batch, pass }) => {
       this.runForward(pass, batch, {}, run);
       return readScores(this.machine.floats, this.graph, pass);
@@ -232,8 +232,9 @@ export class WasmModel implements CompiledModel {
     return this.deployed;
   }
 
-  private runOf(batch: Batch, learningRate: number): Run {
-    return { samples: batch.size, validSteps: validSteps(batch), learningRate, step: this.step };
+  private runOf(batch: Batch, { epoch, learningRate } = { epoch: 0, learningRate: 0 }): Run {
+    const { seed } = this.options;
+    return { samples: batch.size, validSteps: validSteps(batch), learningRate, step: this.step, seed, epoch };
   }
 }
 
