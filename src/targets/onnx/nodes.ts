@@ -1,4 +1,11 @@
-import { type Graph, type GraphNode, type NodeId, nodeById, type PopulationNode } from '../../ir/graph.ts';
+import {
+  type Graph,
+  type GraphNode,
+  type NodeId,
+  nodeById,
+  type PopulationNode,
+  type SourceNode,
+} from '../../ir/graph.ts';
 import type { Deployment } from '../../passes/deploy.ts';
 import { findWavefronts } from '../../passes/wavefront.ts';
 import type { GraphBuilder, Value } from './builder.ts';
@@ -15,8 +22,8 @@ import { emitWavefront, isWorthWavefront } from './wavefront.ts';
 
 export interface EmittedNodes {
   readonly time: TimeAxis;
-  /** Every graph node's value: [time, batch, features], or [batch, features] after pooling. */
-  readonly values: ReadonlyMap<NodeId, Value>;
+  /** A graph node's value: [time, batch, features], or [batch, features] after pooling. */
+  emitted(id: NodeId): Value;
   /** A sequence as an output: [time, batch, features] -> [batch, time, features]. */
   batchMajor(sequence: Value): Value;
   /** By output name. */
@@ -51,12 +58,13 @@ export function emitNodes(
   const { time, stream } = input;
   const values = new Map<NodeId, Value>();
   const finalStates = new Map<string, Value>(input.finalStates);
-  const emitted = (id: NodeId) => values.get(id) as Value;
+  const isSource = (id: NodeId) => nodeById(graph, id).kind === 'source';
+  const emitted = (id: NodeId) => (isSource(id) ? input.values() : (values.get(id) as Value));
 
-  const operand = (id: NodeId): Operand => {
+  const operand = (id: NodeId, value = emitted(id)): Operand => {
     const { time: hasTime, set } = nodeById(graph, id).type;
     return {
-      value: emitted(id),
+      value,
       oneRow: hasTime && set !== 'real' ? time.oneStep : null,
       integers: weights === 'int8' && set === 'spike',
     };
@@ -79,12 +87,15 @@ export function emitNodes(
   const wavefronts = isOneLoop ? findWavefronts(graph, isWorthWavefront) : [];
   const elsewhere = new Set(wavefronts.flatMap(({ projection, second }) => [projection.id, second.id]));
 
-  const emit = (node: GraphNode): Value => {
+  const emit = (node: Exclude<GraphNode, SourceNode>): Value => {
     switch (node.kind) {
-      case 'source':
-        return input.values;
-      case 'projection':
-        return emitProjection(builder, parameters, node, operand(node.input));
+      case 'projection': {
+        const source = isSource(node.input) ? input.batchMajor : null;
+        if (!source) return emitProjection(builder, parameters, node, operand(node.input));
+        // The product has fewer features to be reordered.
+        const product = emitProjection(builder, parameters, node, operand(node.input, source));
+        return builder.op('Transpose', [product], `${node.id}.time_major`, { perm: [1, 0, 2] });
+      }
       case 'population': {
         const inputs = node.inputs.map(emitted);
         const wavefront = wavefronts.find(({ first }) => first === node);
@@ -108,12 +119,14 @@ export function emitNodes(
       }
     }
   };
-  for (const node of graph.nodes) if (!elsewhere.has(node.id)) values.set(node.id, emit(node));
+  for (const node of graph.nodes) {
+    if (node.kind !== 'source' && !elsewhere.has(node.id)) values.set(node.id, emit(node));
+  }
   const batchMajor = (sequence: Value) => {
     const all = builder.op('Transpose', [sequence], `${sequence}.batch_major`, { perm: [1, 0, 2] });
     return stream ? stream.arrived(all) : all;
   };
-  return { time, values, batchMajor, finalStates };
+  return { time, emitted, batchMajor, finalStates };
 }
 
 function emitMerge(builder: GraphBuilder, operation: 'add' | 'concat', inputs: readonly Value[], id: string): Value {
