@@ -62,13 +62,13 @@ function shortageLine(shortage: Shortage): string {
 /** For programs; all in bytes. */
 export function memoryDocument({ size, plan }: TrainingMemory) {
   const { batch, steps, events } = size;
-  const { parameters, optimizer, input, kept, scratch, total } = plan;
+  const { parameters, optimizer, evaluated, input, kept, scratch, total } = plan;
   return {
     target: 'wasm',
     batch,
     steps,
     input_events: events,
-    bytes: { parameters, optimizer, input, kept: Object.fromEntries(kept), scratch, total },
+    bytes: { parameters, optimizer, evaluated, input, kept: Object.fromEntries(kept), scratch, total },
   };
 }
 
