@@ -6,6 +6,7 @@ import { type Listed, listKernel } from './kernels/lists.ts';
 import { combineKernel } from './kernels/loss.ts';
 import { applyMaskKernel } from './kernels/masks.ts';
 import { blocksOf, rowProductKernel, toRowsKernel } from './kernels/rows.ts';
+import { listSpikesKernel, spreadSpikesKernel } from './kernels/spikes.ts';
 import { lastStepKernel, placeKernel, unpackKernel } from './kernels/transfer.ts';
 import { inputsPerItem, weightGradientKernel } from './kernels/weightGradient.ts';
 import { arrayBytes, matrixRows, padded, panelsOf, rowBytes } from './layout.ts';
@@ -152,6 +153,28 @@ export class Arrays {
       ...this.rows(time),
     });
     return lists;
+  }
+
+  /** Lists spikes that are kept as bits. */
+  listSpikes(name: string, spikes: Buffer, features: number, mask: Mask | null): Lists {
+    const lists = this.newLists(name, { features, real: false }, true);
+    this.program.call(listSpikesKernel(this.k, features, mask?.p ?? null), this.variant.shape.chunks, {
+      spikes,
+      mask: mask?.bits ?? 0,
+      rows: this.rowCount(true),
+      events: lists.events,
+      spans: lists.spans,
+      ...this.rows(true),
+    });
+    return lists;
+  }
+
+  /** The array of spikes that are kept as bits. */
+  spreadSpikes(name: string, spikes: Buffer, features: number): Buffer {
+    const y = this.array(name, features, true);
+    const rows = { rows: this.rowCount(true), ...this.rows(true) };
+    this.program.call(spreadSpikesKernel(this.k, features), this.variant.shape.chunks, { spikes, y, ...rows });
+    return y;
   }
 
   newLists(name: string, { features, real }: Listed, time: boolean, bytesEach = eventBytes): Lists {

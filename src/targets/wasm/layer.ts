@@ -8,14 +8,16 @@ import { maskBytes } from './kernels/masks.ts';
 import { arrayBytes, matrixRows, padded, panelsOf } from './layout.ts';
 import { affineInputs, backwardSequences, otherCarried } from './neuron/backward.ts';
 import { ownOutput } from './neuron/forward.ts';
-import type { NeuronKernels } from './neuron/neuron.ts';
+import type { NeuronKernels, PlannedNeuron } from './neuron/neuron.ts';
 import { type OnceStage, onceStages } from './neuron/once.ts';
 import { stateOf } from './neuron/plan.ts';
 import type { Argument, Buffer, Call } from './program.ts';
 
 /** One direction of a layer of neurons (or a pool) in training: its calls and what it keeps. */
 export class Layer {
-  readonly output: Buffer;
+  /** The output as numbers, or where it is kept as bits, these. */
+  readonly array: Buffer | null;
+  readonly spikes: Buffer | null;
   readonly gates: Lists | null;
   inputCotangents: Buffer[] = [];
   /** By normalised input: per chunk, sums of its cotangent and of the cotangent times (input - mean). */
@@ -51,25 +53,32 @@ export class Layer {
       Object.assign(this.shared, { [`mean${i}`]: affine.mean, [`scale${i}`]: affine.scale, [`bias${i}`]: affine.bias });
     });
     step.states.forEach((s, i) => {
-      this.shared[`state${i}`] = sequence(s.name);
+      if (i === plan.spikes)
+        this.shared.initialSpikes = network.array(`initial ${s.name} of ${this.name}`, features, false);
+      else this.shared[`state${i}`] = sequence(s.name);
     });
     for (const v of plan.kept) this.shared[`kept${v.id}`] = sequence(v.name);
     for (const v of plan.once) this.shared[`once${v.id}`] = this.once.get(v.id) as Buffer;
     if (ownOutput(plan)) this.shared.output = sequence('output');
-    this.output = (ownOutput(plan) ? this.shared.output : this.shared[`state${stateOf(step, step.output)}`]) as Buffer;
+    const output = ownOutput(plan) ? this.shared.output : this.shared[`state${stateOf(step, step.output)}`];
+    this.spikes =
+      plan.spikes < 0 ? null : program.buffer(`spikes of ${this.name}`, maskBytes(network.rowCount(true), features));
+    this.array = this.spikes ? null : (output as Buffer);
 
     step.states.forEach((s, i) => {
-      const target = this.shared[`state${i}`] as Buffer;
+      const isApart = i === plan.spikes;
+      const target = this.shared[isApart ? 'initialSpikes' : `state${i}`] as Buffer;
       if (variant.drawsStates && s.initializer.kind === 'uniform') {
         program.call(uniformKernel(network.k, features, s.initializer), variant.shape.chunks, {
           keys: network.streamKeys('state', [node.layer, s.name, direction]),
           target,
-          rows: network.rowCount(true),
-          ...network.rows(true),
+          rows: network.rowCount(!isApart),
+          ...network.rows(!isApart),
+          first: 1,
         });
       } else {
         const given = program.input(initialName(node, s.name, direction), variant.shape.B * features * 4);
-        network.unpack(given, target, features, true, true);
+        network.unpack(given, target, features, !isApart, true);
       }
     });
     this.operands = plan.operands.map(({ vector, real }) =>
@@ -82,8 +91,12 @@ export class Layer {
     this.operands.forEach(
       (lists, i) => void Object.assign(args, { [`events${i}`]: lists.events, [`spans${i}`]: lists.spans }),
     );
+    if (this.spikes) {
+      args.spikes = this.spikes;
+      args.spikesNow = network.array(`scratch of ${this.name}`, features, false);
+    }
     const bits = kernels.gate && program.buffer(`gates of ${this.name}`, maskBytes(network.rowCount(true), features));
-    program.call(kernels.forward, variant.shape.chunks, { ...args, ...(bits && { gates: bits }) });
+    program.unevenCall(kernels.forward, variant.shape.chunks, { ...args, ...(bits && { gates: bits }) });
     this.gates = bits && this.listGates(bits);
   }
 
@@ -135,7 +148,7 @@ export class Layer {
       args.gateEvents = this.gates!.events;
       args.dotScratch = program.buffer(`scratch of ${this.name}`, chunks * scratchBytes(features));
     }
-    program.call(kernels.backward, chunks, args);
+    program.unevenCall(kernels.backward, chunks, args);
     this.inputCotangents = adjoint.inputs.map((_, i) => this.sequences[`dInput${i}`]);
   }
 
@@ -208,7 +221,7 @@ export const initialName = (node: PopulationNode | ReadoutNode, state: string, d
 export function onceBuffers(
   network: Arrays,
   node: PopulationNode | ReadoutNode,
-  kernels: Pick<NeuronKernels, 'plan' | 'name'>,
+  kernels: PlannedNeuron,
   name: string,
 ): Map<number, Buffer> {
   const { step, features } = kernels.plan;
@@ -224,7 +237,11 @@ export function onceBuffers(
 }
 
 /** The calls of the stages in order; variables that have no buffer yet are given a fresh one. */
-function onceCalls(stages: readonly OnceStage[], buffers: Map<number, Buffer>, fresh: (v: Var) => Buffer): Call[] {
+function onceCalls(
+  stages: readonly OnceStage[],
+  buffers: Map<number, Buffer>,
+  fresh: (v: Var) => Buffer,
+): Omit<Call, 'uneven'>[] {
   return stages.map(({ kernel, items, variables }) => {
     for (const v of variables) if (!buffers.has(v.id)) buffers.set(v.id, fresh(v));
     const args = Object.fromEntries(variables.map((v) => [`v${v.id}`, buffers.get(v.id) as Buffer]));

@@ -96,7 +96,7 @@ export class Network extends ForwardPass {
       const mask = known ? null : this.maskForOnly(node);
       if (mask) this.maskedAlready.add(node.input);
       const kernel = gatedInputGradientKernel(this.k, inputs, features, mask?.p ?? null);
-      this.program.call(kernel, chunks, {
+      this.program.unevenCall(kernel, chunks, {
         ...args,
         events: gates.events,
         spans: gates.spans,

@@ -1,4 +1,5 @@
 import type { Kernel } from './kernels/kernel.ts';
+import { buffersOf, cutIntoStages, type StagedCall } from './stages.ts';
 
 /** A stretch of memory that kernels work on. */
 export interface Buffer {
@@ -34,6 +35,8 @@ export interface Call {
   readonly items: number;
   /** By the kernel's parameters; buffers under other names are used all the same, and kept for as long. */
   readonly args: Readonly<Record<string, Argument>>;
+  /** Whether its items are few and differ in work: other calls' items keep threads busy that would wait for the last of them. */
+  readonly uneven: boolean;
 }
 
 /** Calls, in order, with the buffers they use. */
@@ -77,12 +80,16 @@ export class ProgramBuilder {
   }
 
   call(kernel: Kernel, items: number, args: Readonly<Record<string, Argument>>): void {
-    this.calls.push(checked({ kernel, items, args }));
+    this.calls.push(checked({ kernel, items, args, uneven: false }));
+  }
+
+  unevenCall(kernel: Kernel, items: number, args: Readonly<Record<string, Argument>>): void {
+    this.calls.push(checked({ kernel, items, args, uneven: true }));
   }
 
   /** A call that reads parameters and what other such calls gave, nothing else. */
   constant(kernel: Kernel, items: number, args: Readonly<Record<string, Argument>>): void {
-    (this.keepsConstants ? this.constants : this.calls).push(checked({ kernel, items, args }));
+    (this.keepsConstants ? this.constants : this.calls).push(checked({ kernel, items, args, uneven: false }));
   }
 }
 
@@ -94,7 +101,7 @@ function checked(call: Call): Call {
 
 /** Calls with every address known. */
 export interface Program {
-  readonly calls: readonly (Call & { readonly barrier: boolean })[];
+  readonly calls: readonly StagedCall[];
   /**
    * So many calls at the start need not run again as long as no parameter changes and no program without the same ones runs.
    */
@@ -125,7 +132,9 @@ const alignment = 128;
  */
 export function plan(builder: ProgramBuilder, start: number): Program {
   const constants = builder.constants.length;
-  const { calls, stageOf, stages } = cutIntoStages([...builder.constants, ...builder.calls]);
+  const firstBackward = constants + builder.firstBackward;
+  const given = [...builder.constants, ...builder.calls];
+  const { calls, count, lastBefore, firstFrom } = cutIntoStages(given, constants, firstBackward);
   const lifetimes = new Map<Buffer, { from: number; to: number }>();
   const use = (buffer: Buffer, stage: number) => {
     const known = lifetimes.get(buffer);
@@ -133,13 +142,13 @@ export function plan(builder: ProgramBuilder, start: number): Program {
   };
   calls.forEach((call, i) => {
     for (const buffer of buffersOf(call).filter(({ address }) => address === null)) {
-      use(buffer, stageOf[i]);
+      use(buffer, call.stage);
       // Not even what the host writes for the next batch may lie there.
-      if (i < constants) for (const end of [-1, stages]) use(buffer, end);
+      if (i < constants) for (const end of [-1, count]) use(buffer, end);
     }
   });
   for (const buffer of builder.inputs) use(buffer, -1);
-  for (const buffer of builder.outputs) if (buffer.address === null) use(buffer, stages);
+  for (const buffer of builder.outputs) if (buffer.address === null) use(buffer, count);
 
   const placed: PlacedBuffer[] = [];
   const byAddress: PlacedBuffer[] = [];
@@ -167,39 +176,8 @@ export function plan(builder: ProgramBuilder, start: number): Program {
     addressOf,
     end: Math.max(start, ...placed.map((p) => p.address + p.buffer.bytes)),
     buffers: placed,
-    kept: keptOf(placed, stageOf[builder.firstBackward - 1], stageOf[builder.firstBackward]),
+    kept: placed.filter(({ from, to }) => from <= lastBefore && to >= firstFrom),
   };
-}
-
-function keptOf(placed: readonly PlacedBuffer[], lastForward: number | undefined, firstBackward: number | undefined) {
-  if (lastForward === undefined || firstBackward === undefined) return [];
-  return placed.filter(({ from, to }) => from <= lastForward && to >= firstBackward);
-}
-
-function cutIntoStages(calls: readonly Call[]) {
-  const stageOf: number[] = [];
-  const barriers: boolean[] = calls.map(() => false);
-  let inUse: Buffer[] = [];
-  let stage = 0;
-  calls.forEach((call, i) => {
-    const used = buffersOf(call);
-    if (used.some((b) => inUse.some((other) => overlap(b, other)))) {
-      barriers[i - 1] = true;
-      inUse = [];
-      stage++;
-    }
-    inUse.push(...used);
-    stageOf.push(stage);
-  });
-  if (calls.length > 0) barriers[calls.length - 1] = true;
-  return { calls: calls.map((c, i) => ({ ...c, barrier: barriers[i] })), stageOf, stages: stage + 1 };
-}
-
-const buffersOf = (call: Call): Buffer[] => Object.values(call.args).filter((a): a is Buffer => typeof a === 'object');
-
-function overlap(a: Buffer, b: Buffer): boolean {
-  if (a.address === null || b.address === null) return a === b;
-  return a.address < b.address + b.bytes && b.address < a.address + a.bytes;
 }
 
 /** The lowest address at which so many bytes overlap none of the buffers, which are in the order of their addresses. */

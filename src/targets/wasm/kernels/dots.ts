@@ -238,7 +238,7 @@ function fourDots(
 export function inputGradientKernel(k: Kernels, inputs: number, outputs: number): Kernel {
   const rows = denseDots(k, inputs, outputs);
   const params = ['weights', 'd', 'dRows', 'x', 'xRows', 'accumulate', ...rowParams] as const;
-  return k.kernel(`inputGradient_${inputs}_${outputs}`, params, (f, item, a) => {
+  return k.kernelReading(`inputGradient_${inputs}_${outputs}`, params, ['weights', 'd'], (f, item, a) => {
     eachStep(f, a, item, (row, _, samples) => {
       f.do(call(rows, [samples, a.weights, a.d, a.dRows, row, a.x, a.xRows, row, a.accumulate]));
     });
@@ -261,7 +261,7 @@ export function gatedInputGradientKernel(k: Kernels, inputs: number, outputs: nu
     ...rowParams,
   ] as const;
   const name = `gatedInputGradient${p === null ? '' : `Masked_${p}`}_${inputs}_${outputs}`;
-  return k.kernel(name, params, (f, item, a) => {
+  return k.kernelReading(name, params, ['weights', 'd', 'events', 'spans', 'mask'], (f, item, a) => {
     const scratch = f.let('own', add(a.scratch, mul(item, scratchBytes(inputs))));
     eachStep(f, a, item, (row, _, samples) => {
       const lists = [a.spans, row, scratch, ...(p === null ? [] : [a.mask])];

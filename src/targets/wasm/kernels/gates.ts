@@ -9,7 +9,7 @@ import { maskWord } from './masks.ts';
 /** Lists, for every row, the neurons whose bits are set: those whose cotangents matter. */
 export function listGatesKernel(k: Kernels, features: number): Kernel {
   const params = ['bits', 'events', 'spans', 'rows', ...rowParams] as const;
-  return k.kernel(`listGates_${features}`, params, (f, chunk, a) => {
+  return k.kernelReading(`listGates_${features}`, params, ['bits'], (f, chunk, a) => {
     const out = f.let('out', add(a.events, mul(chunk, mul(mul(a.group, a.T), padded(features) * gateBytes))));
     // Before the first step nothing is wanted.
     eachSample(f, a, chunk, i32(-1), (row) => {

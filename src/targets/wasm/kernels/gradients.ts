@@ -6,7 +6,7 @@ import { existing, lanesSum } from './norm.ts';
 /** The sum of a layer's chunks, of both directions where `partsToo` is not 0; for a scalar, over the features too. */
 export function layerSumsKernel(k: Kernels, features: number, scalar: boolean): Kernel {
   const params = ['parts', 'partsToo', 'start', 'stride', 'chunks', 'total'] as const;
-  return k.kernel(`layerSums${scalar ? 'Scalar' : ''}_${features}`, params, (f, _, a) => {
+  return k.kernelReading(`layerSums${scalar ? 'Scalar' : ''}_${features}`, params, ['parts', 'partsToo'], (f, _, a) => {
     const all = f.let('all', splat(0));
     eachFeature(f, features, (o) => {
       const sum = f.let('sum', splat(0));

@@ -22,6 +22,8 @@ export interface Kernel {
   readonly func: Func;
   /** Names of the arguments, in order; those that start with `f_` are float32. */
   readonly params: readonly string[];
+  /** Names of the arguments whose buffers are known to be only read. */
+  readonly reads: readonly string[];
 }
 
 type Args<P extends string> = Readonly<Record<P, Local>>;
@@ -39,6 +41,16 @@ export class Kernels {
     params: readonly P[],
     write: (f: Func, item: Local, args: Args<P>) => void,
   ): Kernel {
+    return this.kernelReading(name, params, [], write);
+  }
+
+  /** The same where some arguments' buffers are only read: others that only read them need not wait. */
+  kernelReading<P extends string>(
+    name: string,
+    params: readonly P[],
+    reads: readonly string[],
+    write: (f: Func, item: Local, args: Args<P>) => void,
+  ): Kernel {
     const known = this.kernels.get(name);
     if (known) return known;
     if (this.complete) throw new Error(`the kernel ${name} was not foreseen`);
@@ -50,7 +62,7 @@ export class Kernels {
     const load = (p: string, i: number) => (p.startsWith('f_') ? loadF32(args, 4 * i) : loadI32(args, 4 * i));
     const locals = params.map((p, i) => [p, func.let(p, load(p, i))] as const);
     write(func, item, Object.fromEntries(locals) as Args<P>);
-    const kernel = { func, params };
+    const kernel = { func, params, reads };
     this.kernels.set(name, kernel);
     return kernel;
   }

@@ -7,11 +7,9 @@ import { padded } from '../layout.ts';
 import { rowByRow, sharedParams, sharedPlaces } from './forward.ts';
 import type { NeuronPlan } from './plan.ts';
 import { type Store, writeStep } from './step.ts';
-import { allPanels, BodyWriter, type LoopArgs, type Place, type StepContext } from './timeLoop.ts';
+import { allPanels, BodyWriter, type LoopArgs, type Place, type StepContext, sampled } from './timeLoop.ts';
 
 type Named = Readonly<Record<string, Local>>;
-
-const sampled = (base: Local): Place => ({ base, at: 'sample' });
 
 /** Sequences that the backward pass writes: cotangents of the inputs, and left operands of outer products. */
 export function backwardSequences(plan: NeuronPlan): string[] {
@@ -48,7 +46,7 @@ export function backwardKernel(k: Kernels, name: string, plan: NeuronPlan): Kern
     const a = args as Named & LoopArgs;
     const now = adjoint.states.map((_, i) => a[`carried${i}`]);
     const next = adjoint.states.map((_, i) => (plan.carriedInPlace[i] ? now[i] : a[`carriedToo${i}`]));
-    const places = sharedPlaces(plan, a);
+    const places = sharedPlaces(plan, a, a.initialSpikes);
     places.set(adjoint.outputCotangent.id, { base: a.dOutput, at: 'row' });
     adjoint.states.forEach((s, i) => void places.set(s.after.id, { base: now[i], at: 'sample' }));
     for (const v of plan.backwardScratch) places.set(v.id, { base: a[`scratch${v.id}`], at: 'sample' });
@@ -57,7 +55,7 @@ export function backwardKernel(k: Kernels, name: string, plan: NeuronPlan): Kern
       if (o.left.kind === 'var' && inAdjoint(o.left))
         places.set(o.left.id, { base: a[plan.outers[n].left], at: 'row' });
     });
-    const writer = new BodyWriter(f, features, a, places, plan.recomputed);
+    const writer = new BodyWriter(f, features, a, places, plan);
     const size = padded(features) * 4;
     const zeroed = (base: Local, kinds: number) => {
       const own = f.let('chunkSums', add(base, mul(chunk, kinds * size)));
@@ -69,7 +67,7 @@ export function backwardKernel(k: Kernels, name: string, plan: NeuronPlan): Kern
     const begin = (c: StepContext) => {
       writer.overNeurons(c, (o) => {
         for (const base of now) writer.store({ base, at: 'sample' }, splat(0), o);
-        return null;
+        return [];
       });
     };
     const scratch =

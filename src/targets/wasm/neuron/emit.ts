@@ -45,6 +45,21 @@ const emitters: Readonly<Record<Prim, Emitter | typeof wholeRow>> = {
   sumFeatures: wholeRow,
 };
 
+/** Primitives that take less time than to read a number that is not in the cache. */
+export const cheap: readonly Prim[] = [
+  'add',
+  'sub',
+  'mul',
+  'neg',
+  'min',
+  'max',
+  'relu',
+  'abs',
+  'clamp',
+  'select',
+  'spike',
+];
+
 export const isElementwise = (prim: Prim): boolean => emitters[prim] !== wholeRow;
 
 /** Computes an elementwise equation into a new variable. */

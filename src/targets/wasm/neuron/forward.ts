@@ -1,16 +1,26 @@
-import type { Atom, Eqn } from '../../../ir/step.ts';
+import type { Atom, Eqn, Var } from '../../../ir/step.ts';
 import { add, type Expr, i32, type Local, lt, mul, splat, sub, v } from '../assembler/expr.ts';
 import { call, type Func } from '../assembler/func.ts';
 import { eventBytes, spanBytes } from '../kernels/events.ts';
 import { gather } from '../kernels/gather.ts';
 import { type Kernel, type Kernels, rowParams } from '../kernels/kernel.ts';
 import { type Listed, listRows } from '../kernels/lists.ts';
+import { maskWord } from '../kernels/masks.ts';
 import { softmaxAdjointRow, softmaxRow } from '../kernels/softmax.ts';
+import { listSpikeRow } from '../kernels/spikes.ts';
 import { padded, panelsOf } from '../layout.ts';
 import { emit } from './emit.ts';
 import { type NeuronPlan, stateOf } from './plan.ts';
 import { type Bits, type Store, writeStep } from './step.ts';
-import { allPanels, BodyWriter, type LoopArgs, type Place, type StepContext } from './timeLoop.ts';
+import {
+  allPanels,
+  BodyWriter,
+  type LoopArgs,
+  type Place,
+  type Reader,
+  type StepContext,
+  sampled,
+} from './timeLoop.ts';
 
 type Named = Readonly<Record<string, Local>>;
 
@@ -21,7 +31,7 @@ export function sharedParams(plan: NeuronPlan): string[] {
     'sampleRows',
     ...plan.step.inputs.map((_, i) => `input${i}`),
     ...plan.affine.flatMap((affine, i) => (affine ? [`mean${i}`, `scale${i}`, `bias${i}`] : [])),
-    ...plan.step.states.map((_, i) => `state${i}`),
+    ...plan.step.states.map((_, i) => (i === plan.spikes ? 'initialSpikes' : `state${i}`)),
     ...plan.kept.map((v) => `kept${v.id}`),
     ...plan.once.map((v) => `once${v.id}`),
     ...(ownOutput(plan) ? ['output'] : []),
@@ -31,9 +41,9 @@ export function sharedParams(plan: NeuronPlan): string[] {
 /** Whether the output is no state and so has a sequence of its own. */
 export const ownOutput = ({ step }: NeuronPlan): boolean => stateOf(step, step.output) < 0;
 
-/** Where the values of the forward pass lie. */
-export function sharedPlaces(plan: NeuronPlan, a: Named): Map<number, Place> {
-  const places = commonPlaces(plan, a, statesOf(plan, a), { base: a.output, at: 'row' });
+/** Where the values of the forward pass lie; those of spikes that are kept as bits lie in `spikes`, a row per sample. */
+export function sharedPlaces(plan: NeuronPlan, a: Named, spikes: Local): Map<number, Place> {
+  const places = commonPlaces(plan, a, statesOf(plan, a, spikes), { base: a.output, at: 'row' });
   for (const { id } of plan.kept) places.set(id, { base: a[`kept${id}`], at: 'row' });
   return places;
 }
@@ -44,9 +54,9 @@ export interface StatePlaces {
   readonly after: Place;
 }
 
-/** States in sequences. */
-function statesOf(plan: NeuronPlan, a: Named): StatePlaces[] {
+function statesOf(plan: NeuronPlan, a: Named, spikes: Local): StatePlaces[] {
   return plan.step.states.map((_, i) => {
+    if (i === plan.spikes) return { before: { base: spikes, at: 'sample' }, after: { base: spikes, at: 'sample' } };
     const base = a[`state${i}`];
     return { before: { base, at: 'previous' }, after: { base, at: 'row' } };
   });
@@ -90,13 +100,14 @@ export function forwardKernel(k: Kernels, name: string, plan: NeuronPlan): Kerne
     ...scratch,
     ...products,
     ...(plan.gates.output ? ['gates'] : []),
+    ...(plan.spikes < 0 ? [] : ['spikes', 'spikesNow']),
     ...rowParams,
   ];
   return k.kernel(`forward_${name}`, params, (f, chunk, args) => {
     const a = args as Named & LoopArgs;
-    const places = sharedPlaces(plan, a);
+    const places = sharedPlaces(plan, a, a.spikesNow);
     for (const v of plan.forwardScratch) places.set(v.id, { base: a[`scratch${v.id}`], at: 'sample' });
-    const writer = new BodyWriter(f, features, a, places, plan.recomputed);
+    const writer = new BodyWriter(f, features, a, places);
     const operands = new Map<Atom, Place>(
       plan.copies.map((v) => [v, { base: a[`scratch${(v as { id: number }).id}`], at: 'sample' }]),
     );
@@ -109,7 +120,10 @@ export function forwardKernel(k: Kernels, name: string, plan: NeuronPlan): Kerne
         const listed = { features, real: plan.operands[n].real };
         const lists = { events: events[n], spans: a[`spans${n}`] };
         const isFirst = plan.products.find(({ vector }) => vector === eqn.args[1])?.out === eqn.out;
-        if (isFirst) listOperand(k, writer, c, listed, operandPlace(eqn.args[1]), lists);
+        const fromNumbers = () => listOperand(k, writer, c, listed, operandPlace(eqn.args[1]), lists);
+        const isSpikes = eqn.args[1] === step.states[plan.spikes]?.before;
+        if (isFirst && isSpikes) f.if(c.t, () => listSpikes(k, writer, c, a.spikes, lists), fromNumbers);
+        else if (isFirst) fromNumbers();
         const matrix = (writer.placeOf(eqn.args[0]) as Place).base;
         const to = writer.rowsOf(target, c);
         const panel = f.local('i32', 'panel');
@@ -122,25 +136,45 @@ export function forwardKernel(k: Kernels, name: string, plan: NeuronPlan): Kerne
     const stride = padded(features) * eventBytes;
     for (const e of events) f.set(e, add(e, mul(chunk, mul(mul(a.group, a.T), stride))));
     const kept = new Set(step.body.flatMap((e) => (places.has(e.out.id) ? [e.out.id] : [])));
-    const stores = forwardStores(plan, statesOf(plan, a), { base: a.output, at: 'row' }, operands);
-    writer.overTime(chunk, allPanels(features, plan.forward), false, null, (c) =>
-      writeStep(writer, plan.forward, c, stores, kept, { rowOperation, bits: gateBits(f, plan, a) }),
+    const stores = forwardStores(plan, statesOf(plan, a, a.spikesNow), { base: a.output, at: 'row' }, operands);
+    if (plan.spikes >= 0) {
+      // They take the place of those of the step before, which may still be read.
+      kept.delete((step.output as Var).id);
+      stores.push({ level: plan.forward.levelOf(step.output), value: step.output, place: sampled(a.spikesNow) });
+    }
+    const begin = (c: StepContext) => {
+      if (plan.spikes >= 0) copyRows(writer, c, a.initialSpikes, a.spikesNow);
+    };
+    const bits = [...gateBits(f, plan, a), ...spikeBits(plan, a)];
+    writer.overTime(chunk, allPanels(features, plan.forward), false, begin, (c) =>
+      writeStep(writer, plan.forward, c, stores, kept, { rowOperation, bits }),
     );
   });
 }
 
 /** Which neurons' cotangents will matter: those where the gate is not zero. */
-function gateBits(f: Func, plan: NeuronPlan, a: Named): Bits | null {
+function gateBits(f: Func, plan: NeuronPlan, a: Named): Bits[] {
   const { output, eqns } = plan.gates;
-  if (!output) return null;
-  return {
-    level: Math.max(...eqns.flatMap((e) => e.args).map(plan.forward.levelOf)),
-    base: a.gates,
-    lanes: (reader) => {
-      for (const eqn of eqns) reader.define(eqn.out.id, emit(f, eqn, reader.read));
-      return v.ne(reader.read(output), splat(0));
-    },
+  if (!output) return [];
+  const lanes = (reader: Reader) => {
+    for (const eqn of eqns) reader.define(eqn.out.id, emit(f, eqn, reader.read));
+    return v.ne(reader.read(output), splat(0));
   };
+  return [{ level: Math.max(...eqns.flatMap((e) => e.args).map(plan.forward.levelOf)), base: a.gates, lanes }];
+}
+
+function spikeBits({ step: { output }, spikes, forward }: NeuronPlan, a: Named): Bits[] {
+  if (spikes < 0) return [];
+  const lanes = (reader: Reader) => v.ne(reader.read(output), splat(0));
+  return [{ level: forward.levelOf(output), base: a.spikes, lanes }];
+}
+
+/** The samples' rows of one array into another. */
+function copyRows(writer: BodyWriter, c: StepContext, from: Local, to: Local): void {
+  writer.overNeurons(c, (offsets) => {
+    writer.store(sampled(to), writer.raw(sampled(from), offsets), offsets);
+    return [];
+  });
 }
 
 /** What is stored besides the variables that have a place: copies, and states and outputs that are no variable of their own. */
@@ -174,6 +208,22 @@ function listOperand(
   const { row, rows } = writer.rowsOf(source, c);
   const span = add(lists.spans, mul(c.firstRow, spanBytes));
   listRows(k, writer.f, listed, null, { source: source.base, rows, row, n: c.samples, out: lists.events, span });
+}
+
+/** The same from the bits of the step before. */
+function listSpikes(
+  k: Kernels,
+  writer: BodyWriter,
+  c: StepContext,
+  spikes: Expr,
+  { events, spans }: { readonly events: Local; readonly spans: Expr },
+): void {
+  const { f, features } = writer;
+  eachSampleRow(f, c, [writer.rowBefore(c), c.firstRow], ([before, row]) => {
+    const word = maskWord(spikes, i32(0), writer.rows, before);
+    const span = add(spans, mul(row, spanBytes));
+    f.set(events, call(listSpikeRow(k, features, null), [word, writer.rows, events, span]));
+  });
 }
 
 /** Walks rows of several arrays along the samples of a chunk. */

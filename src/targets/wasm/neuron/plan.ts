@@ -1,9 +1,10 @@
-import type { AdjointStep, Atom, Eqn, Prim, Step, Var } from '../../../ir/step.ts';
+import type { AdjointStep, Atom, Eqn, Step, Var } from '../../../ir/step.ts';
 import { differentiate } from '../../../passes/differentiate.ts';
 import { accumulate } from './accumulate.ts';
-import { isElementwise } from './emit.ts';
+import { cheap, isElementwise } from './emit.ts';
 import { type Gates, gatesOf } from './gate.ts';
 import { crossing, type Levels, levelsOf } from './levels.ts';
+import { recalled } from './recall.ts';
 
 /** What is known of a neuron before its code is written: which of its values are kept, and where. */
 export interface NeuronPlan {
@@ -21,6 +22,10 @@ export interface NeuronPlan {
   readonly kept: readonly Var[];
   /** Residuals that the backward pass computes again from what is kept, because that is cheaper than memory. */
   readonly recomputed: readonly Eqn[];
+  /** The state that is the output, where of its spikes only bits are kept; -1 where they are kept as numbers. */
+  readonly spikes: number;
+  /** States before a step that the backward pass computes from others, at all steps but the first. */
+  readonly recalled: readonly Eqn[];
   /** Body variables with one row per sample: they cross a level and are forgotten after the step. */
   readonly forwardScratch: readonly Var[];
   /** The same in inference, where nothing is kept. */
@@ -45,7 +50,8 @@ export interface NeuronPlan {
 /** The states whose value after the step is this very variable; its sequence is the first one's. */
 export const stateOf = (step: Step, v: Atom): number => step.states.findIndex((s) => s.after === v);
 
-export function planNeuron(step: Step, features: number, affine: readonly boolean[]): NeuronPlan {
+/** `asBits`: bits will do for whoever reads the output, if it is spikes. */
+export function planNeuron(step: Step, features: number, affine: readonly boolean[], asBits: boolean): NeuronPlan {
   const derived = differentiate(step);
   const { adjoint, accumulated } = accumulate(derived);
   const forward = levelsOf(step.body, true);
@@ -100,6 +106,8 @@ export function planNeuron(step: Step, features: number, affine: readonly boolea
     accumulated,
     kept,
     recomputed,
+    spikes: asBits ? spikesOf(step, adjoint, forward) : -1,
+    recalled: recalled(step),
     forwardScratch,
     inferenceScratch,
     backwardScratch,
@@ -111,6 +119,20 @@ export function planNeuron(step: Step, features: number, affine: readonly boolea
     outers,
     once: onceVars(step, adjoint),
   };
+}
+
+/**
+ * The state that is the output, if the backward pass need not read its spikes, and each step can write them in the place of
+ * those before; else -1.
+ */
+function spikesOf(step: Step, adjoint: AdjointStep, { levelOf }: Levels): number {
+  const { body, states, output } = step;
+  const index = stateOf(step, output);
+  if (index < 0) return -1;
+  const { before } = states[index];
+  const isReadBefore = body.every((e) => !e.args.includes(before) || levelOf(e.out) <= levelOf(output));
+  const isReadBackwards = adjoint.residuals.includes(output as Var);
+  return isReadBefore && !isReadBackwards && recalled(step).some((e) => e.out === before) ? index : -1;
 }
 
 function isInPlace({ inputs, body, outputCotangent, sums, outers, states }: AdjointStep, { levelOf }: Levels): boolean {
@@ -138,8 +160,6 @@ function isInPlace({ inputs, body, outputCotangent, sums, outers, states }: Adjo
 function isReadBefore({ body }: AdjointStep, { levelOf }: Levels, after: Var, before: Atom): boolean {
   return body.every((e) => !e.args.includes(after) || levelOf(e.out) <= levelOf(before));
 }
-
-const cheap: readonly Prim[] = ['add', 'sub', 'mul', 'neg', 'min', 'max', 'relu', 'abs', 'clamp', 'select', 'spike'];
 
 /** Cheap equations whose operands the backward pass has at hand: inputs, states before and after the step, other residuals. */
 function recomputable(step: Step, adjoint: AdjointStep, wanted: readonly Var[]): Eqn[] {

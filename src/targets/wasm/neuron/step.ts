@@ -31,13 +31,13 @@ export function writeStep(
     /** More to do with the neurons at a level, at those levels. */
     readonly also?: (level: number, offsets: Offsets, reader: Reader) => void;
     readonly alsoAt?: ReadonlySet<number>;
-    readonly bits?: Bits | null;
+    readonly bits?: readonly Bits[];
   },
 ): void {
   levels.forEach((level, l) => {
     const here = stores.filter((s) => s.level === l);
-    const bits = options.bits?.level === l ? options.bits : null;
-    const isWork = level.elementwise.length > 0 || here.length > 0 || bits || options.alsoAt?.has(l);
+    const bits = (options.bits ?? []).filter((b) => b.level === l);
+    const isWork = level.elementwise.length > 0 || here.length > 0 || bits.length > 0 || options.alsoAt?.has(l);
     if (isWork) {
       const neurons = (offsets: Offsets) => {
         const reader = writer.reader(offsets);
@@ -47,12 +47,17 @@ export function writeStep(
           if (kept.has(eqn.out.id)) writer.store(writer.placeOf(eqn.out) as Place, value, offsets);
         }
         options.also?.(l, offsets, reader);
+        const lanes = bits.map((b) => writer.existing(b.lanes(reader), offsets));
         // What is stored may take the place of what was read.
         const values = here.map(({ value }) => reader.read(value));
         here.forEach(({ place }, i) => void writer.store(place, values[i], offsets));
-        return bits && writer.existing(bits.lanes(reader), offsets);
+        return lanes;
       };
-      writer.overNeurons(c, neurons, bits?.base ?? null);
+      writer.overNeurons(
+        c,
+        neurons,
+        bits.map(({ base }) => base),
+      );
     }
     for (const eqn of level.rowOperations) options.rowOperation(eqn, c);
   });

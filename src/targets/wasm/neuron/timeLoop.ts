@@ -37,6 +37,9 @@ export interface Place {
   readonly affine?: { readonly mean: Expr; readonly scale: Expr; readonly bias: Expr };
 }
 
+/** In an array with one row per sample. */
+export const sampled = (base: Expr): Place => ({ base, at: 'sample' });
+
 /**
  * Offsets of a few neurons of a sample, in bytes, and the four of them at hand: they are `shift` bytes further. Addresses
  * that were computed for the first four serve the others.
@@ -89,24 +92,33 @@ export const allPanels = (features: number, { levels }: Levels): PanelRange => (
   together: levels.some((l) => l.rowOperations.length > 0),
 });
 
+/** Equations that are evaluated where their variables are read. */
+export interface Computed {
+  /** Of variables that lie nowhere. */
+  readonly recomputed: readonly Eqn[];
+  /** That hold at every step but the first, which then has code of its own. */
+  readonly recalled: readonly Eqn[];
+}
+
 /** Writes the code of a body that runs over time. */
 export class BodyWriter {
   readonly f: Func;
   readonly features: number;
   private readonly args: LoopArgs;
   private readonly places: ReadonlyMap<number, Place>;
-  private readonly rows: Local;
-  private readonly recomputed: readonly Eqn[];
+  readonly rows: Local;
+  private readonly computed: Computed;
+  /** Whether the code at hand is that of the first step. */
+  private isFirst = false;
 
-  /** `recomputed` are equations of variables that lie nowhere, evaluated where they are read. */
   constructor(
     f: Func,
     features: number,
     args: LoopArgs,
     places: ReadonlyMap<number, Place>,
-    recomputed: readonly Eqn[] = [],
+    computed: Computed = { recomputed: [], recalled: [] },
   ) {
-    this.recomputed = recomputed;
+    this.computed = computed;
     this.f = f;
     this.features = features;
     this.args = args;
@@ -133,11 +145,16 @@ export class BodyWriter {
       const c = { t, firstSample, samples, firstRow, firstPanel, endPanel, reversed };
       f.set(firstRow, chunkRow(args, chunk, i32(0)));
       before?.(c);
-      f.for(k, 0, args.T, 1, () => {
-        f.set(t, reversed ? sub(sub(args.T, 1), k) : k);
+      const step = (time: Expr, isFirst: boolean) => {
+        f.set(t, time);
         f.set(firstRow, chunkRow(args, chunk, t));
+        this.isFirst = isFirst;
         body(c);
-      });
+      };
+      const apart = this.computed.recalled.length > 0 ? 1 : 0;
+      if (apart && !reversed) step(i32(0), true);
+      f.for(k, apart, args.T, 1, () => step(reversed ? sub(add(args.T, apart - 1), k) : k, false));
+      if (apart && reversed) step(i32(0), true);
     };
     if (panels.together) throughTime(panels.first, panels.end);
     else {
@@ -147,10 +164,10 @@ export class BodyWriter {
   }
 
   /**
-   * All neurons of the step's samples, panel by panel and row by row, four at a time. Where an array of `bits` is given, of
-   * a word per row and panel as dropout masks have, the body says which lanes are set (all bits of a lane, or none).
+   * All neurons of the step's samples, panel by panel and row by row, four at a time. Where arrays of `bits` are given, of
+   * a word per row and panel as dropout masks have, the body says for each which lanes are set (all bits of a lane, or none).
    */
-  overNeurons(c: StepContext, body: (offsets: Offsets) => Expr | null, bits: Expr | null = null): void {
+  overNeurons(c: StepContext, body: (offsets: Offsets) => readonly Expr[], bits: readonly Expr[] = []): void {
     const { f, features } = this;
     const panel = f.let('panel', c.firstPanel);
     f.while(lt(panel, c.endPanel), () => {
@@ -161,12 +178,12 @@ export class BodyWriter {
         if (c.reversed) move(mul(sub(c.samples, 1), width));
         const left = f.let('left', c.samples);
         const count = width === panelBytes ? unrolled : 1;
-        const word = bits && {
-          at: f.let('wordAt', maskWord(bits, panel, this.rows, c.firstRow)),
+        const words = bits.map((base) => ({
+          at: f.let('wordAt', maskWord(base, panel, this.rows, c.firstRow)),
           value: f.local('i32', 'word'),
-        };
+        }));
         f.while(left, () => {
-          if (word) f.set(word.value, i32(0));
+          for (const word of words) f.set(word.value, i32(0));
           const offsets = Object.entries(first).map(([name, o]) => [name, f.let(name, o)] as const);
           const here = Object.fromEntries(offsets) as typeof first;
           const forward = (bytes: number) => Object.values(here).forEach((o) => void f.set(o, add(o, bytes)));
@@ -179,14 +196,16 @@ export class BodyWriter {
               body({ ...here, shift, whole: this.isWhole(width), addresses }),
             );
             // The first lanes end up lowest when all vectors of the row have been shifted in from above.
-            if (word)
-              f.set(word.value, or(shrU(word.value, 4 * count), shl(maskBits(lanes as Expr[]), 32 - 4 * count)));
+            words.forEach(({ value }, i) => {
+              const set = maskBits(lanes.map((l) => l[i]));
+              f.set(value, or(shrU(value, 4 * count), shl(set, 32 - 4 * count)));
+            });
             forward((c.reversed ? -16 : 16) * count);
             f.set(group, sub(group, 1));
           });
-          if (word) {
-            f.do(storeI32(word.at, vectors < 8 ? shrU(word.value, 32 - 4 * vectors) : word.value));
-            f.set(word.at, add(word.at, 4));
+          for (const { at, value } of words) {
+            f.do(storeI32(at, vectors < 8 ? shrU(value, 32 - 4 * vectors) : value));
+            f.set(at, add(at, 4));
           }
           move(i32(c.reversed ? -width : width));
           f.set(left, sub(left, 1));
@@ -225,7 +244,8 @@ export class BodyWriter {
   }
 
   private compute(v: Var, read: (atom: Atom) => Expr, offsets: Offsets): Expr {
-    const eqn = this.recomputed.find((e) => e.out === v);
+    const { recomputed, recalled } = this.computed;
+    const eqn = [...recomputed, ...(this.isFirst ? [] : recalled)].find((e) => e.out === v);
     if (eqn) return emit(this.f, eqn, read);
     return this.f.let(v.name.replaceAll("'", '_'), this.load(v.id, v.name, offsets));
   }
@@ -267,7 +287,7 @@ export class BodyWriter {
     return v.add(v.mul(this.centered(place, offsets), this.perFeature(scale, offsets)), this.perFeature(bias, offsets));
   }
 
-  private raw(place: Place, offsets: Offsets): Expr {
+  raw(place: Place, offsets: Offsets): Expr {
     return loadV(this.address(place, offsets), offsets.shift);
   }
 
