@@ -39,6 +39,7 @@ export function memoryTable({ size, stepsKnown, plan }: TrainingMemory): string 
       ['for', 'MiB'],
       ['parameters', mebibytes(plan.parameters)],
       ['gradients and optimizer', mebibytes(plan.optimizer)],
+      ['parameters as they are evaluated', mebibytes(plan.evaluated)],
       [input, mebibytes(plan.input)],
       ...kept.filter(([, bytes]) => bytes !== mebibytes(0)),
       ['what lives shortly, in turns', mebibytes(plan.scratch)],

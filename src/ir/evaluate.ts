@@ -72,7 +72,11 @@ const structural: Partial<Record<Prim, Structural>> = {
   matvec: ([m, x], { rows, features: n }) => perRow(rows, n, (r, i) => sumOver(n, (j) => m[i * n + j] * x[r * n + j])),
   matvecTransposed: ([m, x], { rows, features: n }) =>
     perRow(rows, n, (r, j) => sumOver(n, (i) => m[i * n + j] * x[r * n + i])),
-  zeroDiagonal: ([m], { features: n }) => m.map((v, i) => (Math.floor(i / n) === i % n ? 0 : v)),
+  zeroDiagonal: ([m], { features: n }) => {
+    const result = m.slice();
+    for (let i = 0; i < n; i++) result[i * n + i] = 0;
+    return result;
+  },
   softmax: ([x], { rows, features: n }) => {
     const peaks = Array.from({ length: rows }, (_, r) => Math.max(...x.subarray(r * n, (r + 1) * n)));
     const powers = perRow(rows, n, (r, i) => Math.exp(x[r * n + i] - peaks[r]));

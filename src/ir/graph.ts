@@ -56,6 +56,8 @@ export interface ProjectionNode extends NodeBase {
   readonly weight: string;
   readonly bias: string | null;
   readonly norm: Norm;
+  /** Of a deployed graph: products are added up in float64 and rounded once, so that the order of sums does not show. */
+  readonly inDouble?: boolean;
 }
 
 /**

@@ -1,6 +1,7 @@
 import { EqnBuilder, isLit, lit } from '../ir/builder.ts';
 import { atomValue, type Env } from '../ir/evaluate.ts';
 import type { Atom, Eqn, Step, Var } from '../ir/step.ts';
+import { scaleRows } from './foldBatchnorm.ts';
 import {
   addUp,
   type Factor,
@@ -51,7 +52,8 @@ export function combineSums(step: Step, diagonals: boolean): CombinedStep {
 /** The matrix's values, from those of what it is made of. */
 export function evaluateScaled({ matrix, scale, diagonal }: ScaledMatrix, env: Env, size: number): Float64Array {
   const [by, on] = [scale, diagonal].map((atom) => overNeurons(atomValue(atom, env), size));
-  const scaled = atomValue(matrix, env).map((v, i) => v * by[Math.floor(i / size)]);
+  const scaled = atomValue(matrix, env).slice();
+  scaleRows(scaled, by);
   for (let i = 0; i < size; i++) scaled[i * size + i] += on[i];
   return scaled;
 }

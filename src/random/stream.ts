@@ -55,25 +55,16 @@ export class Stream {
   }
 }
 
-type Path = readonly (number | string)[];
+export type Path = readonly (number | string)[];
 
 /** The key of a stream's generator: folds the path into it, one component at a time, so that no two paths share a key by concatenation. */
 export function streamKey(path: Path): Key {
-  return path.map(wordsOf).reduce(fold, start(path.length));
+  return startOfKey(path, path.length);
 }
 
-/** The keys at [...before, sample, ...after] of many samples, two words each. */
-export function streamKeys(before: Path, samples: Int32Array, after: Path): Uint32Array {
-  const common = before.map(wordsOf).reduce(fold, start(before.length + 1 + after.length));
-  const last = after.map(wordsOf);
-  const keys = new Uint32Array(2 * samples.length);
-  for (let i = 0; i < samples.length; i++) {
-    let key = fold(common, wordsOf(samples[i]));
-    for (const words of last) key = fold(key, words);
-    keys[2 * i] = key[0];
-    keys[2 * i + 1] = key[1];
-  }
-  return keys;
+/** What is folded of a path of `length` components when the first ones are: whoever has the others goes on from there. */
+export function startOfKey(first: Path, length: number): Key {
+  return first.map(wordsOf).reduce(fold, start(length));
 }
 
 const start = (length: number): Key => [0x9e3779b9, length];
@@ -85,7 +76,8 @@ function fold(key: Key, [high, low]: Key): Key {
   return [folded[0], folded[1]];
 }
 
-function wordsOf(component: number | string): Key {
+/** The counter that a component is folded into a key as: its high word and its low word. */
+export function wordsOf(component: number | string): Key {
   return typeof component === 'number' ? split(component) : fnv1a(component);
 }
 

@@ -103,7 +103,7 @@ describe.skipIf(missing)('in headless Chromium', () => {
     expect(name).toBe(expected?.class);
     expect(scores).toHaveLength(4);
     const differences = scores.map((score, i) => Math.abs(score - (expected?.scores[i] as number)));
-    expect(Math.max(...differences)).toBeLessThan(1e-3);
+    expect(Math.max(...differences)).toBeLessThan(1e-5);
   }
 
   it('holds the page, the model and the runtime, and nothing else', () => {

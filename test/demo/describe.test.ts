@@ -19,8 +19,8 @@ it('tells the page what a browser cannot read from the model', async () => {
     assumeRate: false,
     stepSeconds: 0.01,
     layers: [
-      { layer: 'h1', features: 24, spiking: true },
-      { layer: 'h2', features: 24, spiking: true },
+      { layer: 'h1', features: 64, spiking: true },
+      { layer: 'h2', features: 64, spiking: true },
       { layer: 'li', features: 4, spiking: false },
     ],
     pipeline: 'fbank(mels=20)',
@@ -33,7 +33,7 @@ it('knows where a stream begins', async () => {
   writeFileSync(path, wordModel({ input: 'waveform', record: true, segmentation: { kind: 'reset' } }));
   const { mode, initialStates } = await describeDemo(path);
   expect(mode).toBe('step');
-  expect(initialStates['state.h1.u']).toEqual({ dims: [1, 24], values: expect.arrayContaining([expect.any(Number)]) });
+  expect(initialStates['state.h1.u']).toEqual({ dims: [1, 64], values: expect.arrayContaining([expect.any(Number)]) });
   expect(initialStates['state.sound']).toEqual({ dims: [1, 0], values: [] });
 });
 

@@ -1,8 +1,8 @@
 import { fbank } from '../../src/data/transforms/fbank.ts';
-import { initialParameters } from '../../src/targets/draws.ts';
 import { type ExportOptions, exportOnnx } from '../../src/targets/onnx/export.ts';
 import { defaultParams } from '../data/defaultParams.ts';
 import { graphOf } from '../support/graphs.ts';
+import { livelyParameters } from '../targets/onnx/networks.ts';
 
 export const classNames = ['left', 'right', 'up', 'down'];
 
@@ -19,16 +19,16 @@ export const metadata: ExportOptions['metadata'] = {
   preprocessing: [{ type: 'fbank', params: { ...defaultParams(fbank), mels: 20 } }],
 };
 
-/** A network of sound that nobody trained: its weights are drawn. */
+/** A network of sound that nobody trained: its weights are drawn. Whatever changes its input shows in its spikes. */
 export function wordModel(options: Partial<ExportOptions>): Uint8Array {
   const graph = graphOf(
     [
-      { name: 'h1', type: 'RLIF', size: 24, from: ['input'] },
-      { name: 'h2', type: 'LIF', size: 24, from: ['h1'] },
+      { name: 'h1', type: 'RadLIF', size: 64, from: ['input'], norm: 'none' },
+      { name: 'h2', type: 'RadLIF', size: 64, from: ['h1'], norm: 'none' },
       { name: 'li', type: 'LI', size: 4, from: ['h2'] },
       { name: 'pool', type: 'softmax_sum', from: ['li'] },
     ],
     { features: 20, classes: 4 },
   );
-  return exportOnnx(graph, initialParameters(graph, 3), { fold: true, metadata, ...options });
+  return exportOnnx(graph, livelyParameters(graph, 3), { fold: true, metadata, ...options });
 }

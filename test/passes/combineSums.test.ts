@@ -1,10 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { lit } from '../../src/ir/builder.ts';
 import { type Env, evaluate, overRows } from '../../src/ir/evaluate.ts';
 import type { PopulationNode } from '../../src/ir/graph.ts';
 import type { Atom, Step } from '../../src/ir/step.ts';
 import { combineSums, evaluateScaled } from '../../src/passes/combineSums.ts';
-import { scaleStates } from '../../src/passes/scaleStates.ts';
 import { scheduleForward } from '../../src/passes/schedule.ts';
 import { Stream } from '../../src/random/stream.ts';
 import { graphOf } from '../support/graphs.ts';
@@ -81,51 +79,6 @@ describe.each(steps)('%s', (_, step) => {
     const changing = ({ body }: Step) => body.filter(({ out }) => out.type.extent === 'rows').length;
     expect(changing(combined.step)).toBeLessThanOrEqual(changing(step) + 1);
   });
-});
-
-describe.each(steps)('%s with scaled states', (_, step) => {
-  it('computes the same, and its states times their factors', () => {
-    const combined = combineSums(step, true);
-    const scaled = scaleStates(combined.step, () => true);
-    const again = combineSums(scaled.step, true);
-    for (let seed = 0; seed < 5; seed++) {
-      const expected = randomEnv(step, seed);
-      evaluate([...step.prelude, ...step.body], expected, dims);
-      const actual = randomEnv(step, seed);
-      evaluate(again.step.prelude, actual, dims);
-      for (const matrix of [...combined.matrices, ...again.matrices]) {
-        actual.set(matrix.out.id, evaluateScaled(matrix, actual, dims.features));
-      }
-      const factors = step.states.map(({ name }) => overRows(scaled.factors.get(name) ?? lit(1), actual, dims));
-      step.states.forEach(({ before }, k) => {
-        actual.set(
-          before.id,
-          (actual.get(before.id) as Float64Array).map((v, i) => v * factors[k][i]),
-        );
-      });
-      evaluate(again.step.body, actual, dims);
-      again.step.states.forEach(({ after }, k) => {
-        const values = overRows(after, actual, dims).map((v, i) => v / factors[k][i]);
-        const wanted = overRows(step.states[k].after, expected, dims);
-        values.forEach((v, i) => {
-          expect(Math.abs(v - wanted[i])).toBeLessThanOrEqual(1e-12 * Math.max(1, Math.abs(wanted[i])));
-        });
-      });
-      const output = overRows(again.step.output, actual, dims);
-      overRows(step.output, expected, dims).forEach((v, i) => {
-        expect(Math.abs(v - output[i])).toBeLessThanOrEqual(1e-12 * Math.max(1, Math.abs(v)));
-      });
-    }
-    expect(again.step.body.length).toBeLessThanOrEqual(combined.step.body.length);
-  });
-});
-
-it('scales the adaptation, unless its factor has no inverse', () => {
-  const { step } = combineSums(stepOf('RadLIF'), true);
-  const { step: scaled, factors } = scaleStates(step, () => true);
-  expect([...factors.keys()]).toEqual(['w']);
-  expect(combineSums(scaled, true).step.body).toHaveLength(step.body.length - 1);
-  expect(scaleStates(step, () => false).factors.size).toBe(0);
 });
 
 it('leaves few operations in the time loop', () => {

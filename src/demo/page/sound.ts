@@ -20,7 +20,7 @@ export async function decode(file: File, rate: number): Promise<Sound> {
   try {
     // At its own rate, the browser does not resample it.
     const buffer = await new OfflineAudioContext(1, 1, own).decodeAudioData(bytes);
-    const channels = Array.from({ length: buffer.numberOfChannels }, (_, c) => buffer.getChannelData(c));
+    const channels = Array.from({ length: buffer.numberOfChannels }, (_, c) => asInFile(buffer.getChannelData(c)));
     const samples = Float32Array.from(
       channels[0],
       (_, i) => channels.reduce((sum, c) => sum + c[i], 0) / channels.length,
@@ -69,4 +69,14 @@ export function trimmed({ samples, rate }: Sound): Sound {
   const from = Math.max(0, energies.findIndex(isLoud) - 10);
   const to = Math.min(energies.length, energies.findLastIndex(isLoud) + 11);
   return { samples: samples.slice(from * frame, to * frame), rate };
+}
+
+/**
+ * Samples of 16 bits as the numbers x / 32768 that a network is trained on: Chromium divides positive ones by 32767, and
+ * other browsers do not. Anything else is left as it is.
+ */
+function asInFile(samples: Float32Array): Float32Array {
+  const isWhole = (x: number) => Math.abs(x - Math.round(x)) < 2 ** -6;
+  if (!samples.every((s) => (s < 0 ? isWhole(s * 32768) : isWhole(s * 32767)))) return samples;
+  return samples.map((s) => Math.round(s < 0 ? s * 32768 : s * 32767) / 32768);
 }

@@ -1,6 +1,6 @@
 import { UserError } from '../../diagnostics/diagnostic.ts';
 import type { Graph, GraphNode, MergeNode, NodeId, PopulationNode, ProjectionNode } from '../../ir/graph.ts';
-import { foldBatchnorm } from '../foldBatchnorm.ts';
+import { foldBatchnorm } from '../../passes/foldBatchnorm.ts';
 import type { Tensors } from '../target.ts';
 import { type NirArray, type NirEdge, type NirFile, type NirGraph, type NirNode, vector } from './graph.ts';
 import { type Deviation, matchNeuron, type NirNeuron } from './match.ts';

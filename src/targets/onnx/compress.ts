@@ -26,7 +26,10 @@ export function compressWeights(model: Model, type: WeightType): Model {
   const { graph } = model;
   const all = withSubgraphs(graph.node);
   const read = new Set(all.flatMap(({ input }) => input));
-  const factors = new Set(all.filter(({ opType }) => opType === 'MatMul').map(({ input }) => input[1]));
+  const multiplied = new Set(all.filter(({ opType }) => opType === 'MatMul').map(({ input }) => input[1]));
+  // Some are multiplied in float64.
+  const cast = all.filter(({ opType, output }) => opType === 'Cast' && multiplied.has(output[0]));
+  const factors = new Set([...multiplied, ...cast.map(({ input }) => input[0])]);
   const nodes: Node[] = [];
   const initializer = graph.initializer.flatMap((tensor) => {
     // The front end's filters are float64, and no weights.

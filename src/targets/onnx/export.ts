@@ -1,12 +1,13 @@
 import type { Call } from '../../data/config.ts';
 import type { Graph } from '../../ir/graph.ts';
+import { deploy } from '../../passes/deploy.ts';
 import type { Tensors } from '../target.ts';
 import { GraphBuilder } from './builder.ts';
 import { compressWeights, type WeightType } from './compress.ts';
 import { modelInputs, modelOutputs } from './interface.ts';
 import { formatVersion, metadataKeys } from './metadata.ts';
 import { emitNodes } from './nodes.ts';
-import { ModelParameters } from './parameters.ts';
+import { ModelParameters, requireParameters } from './parameters.ts';
 import { encodeModel } from './proto.ts';
 import { type FrontEnd, frontEndOf, requireCausalFrontEnd } from './sound/frontEnd.ts';
 import { requireCausal, requireSilence, type Segmentation } from './stream.ts';
@@ -63,12 +64,23 @@ export function exportOnnx(graph: Graph, parameters: Tensors, options: ExportOpt
   }
   if (segmentation && frontEnd) requireCausalFrontEnd(frontEnd);
   const builder = new GraphBuilder();
-  const model = new ModelParameters(builder, graph, parameters);
+  requireParameters(graph, parameters);
+  // A large diagonal would leave the rest of its channel few of the integers.
+  const deployment = fold ? deploy(graph, weights !== 'int8') : null;
+  const emittedGraph = deployment?.graph ?? graph;
+  const model = new ModelParameters(
+    builder,
+    emittedGraph.parameters,
+    deployment?.values(parameters) ?? parameters,
+    fold,
+  );
+  const populations = deployment?.populations ?? new Map();
   const shape = { segmentation, frontEnd, record };
   const inputs = modelInputs(graph, model, shape);
   const outputs = modelOutputs(graph, model, shape);
   for (const { info } of [...inputs, ...outputs]) builder.name(info.name);
-  const emitted = emitNodes(builder, graph, model, { fold, weights, segmentation, frontEnd });
+  const network = { graph: emittedGraph, populations, parameters: model };
+  const emitted = emitNodes(builder, network, { weights, segmentation, frontEnd });
   for (const { info, emit } of outputs) builder.node('Identity', [emit(builder, emitted)], [info.name]);
   const exported = {
     irVersion,

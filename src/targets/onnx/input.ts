@@ -1,4 +1,5 @@
 import type { GraphBuilder, Value } from './builder.ts';
+import { once } from './once.ts';
 import { emitChunkFeatures, emitRecordingFeatures, finalSound } from './sound/features.ts';
 import type { FrontEnd } from './sound/frontEnd.ts';
 import { emitNormalize, runningNorm, runningStates } from './sound/normalize.ts';
@@ -10,7 +11,9 @@ export interface EmittedInput {
   /** Null for whole sequences. */
   readonly stream: StreamAxis | null;
   /** What the network takes, [time, batch, features]. */
-  readonly values: Value;
+  readonly values: () => Value;
+  /** The same as [batch, time, features], where it comes so. */
+  readonly batchMajor: Value | null;
   /** By output name. */
   readonly finalStates: ReadonlyMap<string, Value>;
 }
@@ -24,16 +27,14 @@ export function emitInput(
   if (!frontEnd) {
     const stream = segmentation && emitStreamAxis(builder, segmentation, { values: 'x', steps: null });
     const time = stream ? stream.time : emitTimeAxis(builder, 'x', 'lengths');
-    return { time, stream, values: timeMajor(builder, 'x'), finalStates: stream?.finalStates ?? new Map() };
+    const values = once(() => timeMajor(builder, 'x'));
+    return { time, stream, values, batchMajor: 'x', finalStates: stream?.finalStates ?? new Map() };
   }
   if (segmentation) return emitSoundStream(builder, frontEnd, segmentation);
   const { values, frames } = emitRecordingFeatures(builder, frontEnd);
   const time = emitTimeAxis(builder, values, frames);
-  return {
-    time,
-    stream: null,
-    ...emitNormalized(builder, frontEnd, time, timeMajor(builder, values), () => builder.scalar(0)),
-  };
+  const normalized = emitNormalized(builder, frontEnd, time, timeMajor(builder, values), () => builder.scalar(0));
+  return { time, stream: null, ...normalized, values: () => normalized.values, batchMajor: null };
 }
 
 function emitSoundStream(builder: GraphBuilder, frontEnd: FrontEnd, segmentation: Segmentation): EmittedInput {
@@ -47,7 +48,7 @@ function emitSoundStream(builder: GraphBuilder, frontEnd: FrontEnd, segmentation
     (name) => `state.${runningNorm}.${name}`,
   );
   const finalStates = new Map([...stream.finalStates, ...normalized.finalStates, [finalSound, rest]]);
-  return { time: stream.time, stream, values: normalized.values, finalStates };
+  return { time: stream.time, stream, values: () => normalized.values, batchMajor: null, finalStates };
 }
 
 function emitNormalized(

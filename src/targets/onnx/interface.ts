@@ -71,14 +71,13 @@ export function modelOutputs(graph: Graph, parameters: ModelParameters, shape: M
   return [
     {
       info: valueInfo('scores', 'float32', ['batch', graph.classes], 'the class is the argmax'),
-      emit: (_, { values }) => values.get(graph.prediction) as Value,
+      emit: (_, { emitted }) => emitted(graph.prediction),
     },
     ...sequenceOutput(graph),
     ...(shape.frontEnd ? [sequenceOf('features', sourceOf(graph), 'what the network takes')] : []),
     ...graph.layers.map(({ layer, output, features }) => ({
       info: valueInfo(rateOutput(layer), 'float32', ['batch', features], 'mean activity over the valid time steps'),
-      emit: (_: GraphBuilder, { values, time }: EmittedNodes) =>
-        time.mean(values.get(output) as Value, `${layer}.rate`),
+      emit: (_: GraphBuilder, { emitted, time }: EmittedNodes) => time.mean(emitted(output), `${layer}.rate`),
     })),
     ...(shape.record ? graph.layers.map(activityOf(graph)) : []),
     ...modelStates(graph, parameters, shape).map(({ output, shape }) => ({
@@ -188,6 +187,6 @@ function sequenceOutput(graph: Graph): ModelOutput[] {
 function sequenceOf(name: string, { id, type }: GraphNode, doc: string): ModelOutput {
   return {
     info: valueInfo(name, 'float32', ['batch', 'time', type.features], doc),
-    emit: (_, { values, batchMajor }) => batchMajor(values.get(id) as Value),
+    emit: (_, { emitted, batchMajor }) => batchMajor(emitted(id)),
   };
 }

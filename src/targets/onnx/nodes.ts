@@ -1,19 +1,29 @@
-import { type Graph, type GraphNode, type NodeId, nodeById } from '../../ir/graph.ts';
+import {
+  type Graph,
+  type GraphNode,
+  type NodeId,
+  nodeById,
+  type PopulationNode,
+  type SourceNode,
+} from '../../ir/graph.ts';
+import type { Deployment } from '../../passes/deploy.ts';
+import { findWavefronts } from '../../passes/wavefront.ts';
 import type { GraphBuilder, Value } from './builder.ts';
 import type { WeightType } from './compress.ts';
 import { emitInput } from './input.ts';
 import type { ModelParameters } from './parameters.ts';
-import { emitPopulation, finalState } from './population.ts';
+import { type EmittedLayer, type EmittedPopulation, emitPopulation, finalState } from './population.ts';
 import { emitProjection, type Operand } from './projection.ts';
 import { emitReadout, emitStreamReadout } from './readout.ts';
 import type { FrontEnd } from './sound/frontEnd.ts';
 import type { Segmentation } from './stream.ts';
 import type { TimeAxis } from './timeAxis.ts';
+import { emitWavefront, isWorthWavefront } from './wavefront.ts';
 
 export interface EmittedNodes {
   readonly time: TimeAxis;
-  /** Every graph node's value: [time, batch, features], or [batch, features] after pooling. */
-  readonly values: ReadonlyMap<NodeId, Value>;
+  /** A graph node's value: [time, batch, features], or [batch, features] after pooling. */
+  emitted(id: NodeId): Value;
   /** A sequence as an output: [time, batch, features] -> [batch, time, features]. */
   batchMajor(sequence: Value): Value;
   /** By output name. */
@@ -21,12 +31,18 @@ export interface EmittedNodes {
 }
 
 export interface EmitOptions {
-  readonly fold: boolean;
   readonly weights: WeightType;
   /** Null for whole sequences. */
   readonly segmentation: Segmentation | null;
   /** Null where `x` is features, and not sound. */
   readonly frontEnd: FrontEnd | null;
+}
+
+/** The network, or its deployed graph. */
+export interface EmittedGraph {
+  readonly graph: Graph;
+  readonly populations: Deployment['populations'];
+  readonly parameters: ModelParameters;
 }
 
 /**
@@ -35,38 +51,60 @@ export interface EmitOptions {
  */
 export function emitNodes(
   builder: GraphBuilder,
-  graph: Graph,
-  parameters: ModelParameters,
-  { fold, weights, segmentation, frontEnd }: EmitOptions,
+  { graph, populations, parameters }: EmittedGraph,
+  { weights, segmentation, frontEnd }: EmitOptions,
 ): EmittedNodes {
   const input = emitInput(builder, frontEnd, segmentation);
   const { time, stream } = input;
   const values = new Map<NodeId, Value>();
   const finalStates = new Map<string, Value>(input.finalStates);
-  const emitted = (id: NodeId) => values.get(id) as Value;
+  const isSource = (id: NodeId) => nodeById(graph, id).kind === 'source';
+  const emitted = (id: NodeId) => (isSource(id) ? input.values() : (values.get(id) as Value));
 
-  const operand = (id: NodeId): Operand => {
+  const operand = (id: NodeId, value = emitted(id)): Operand => {
     const { time: hasTime, set } = nodeById(graph, id).type;
     return {
-      value: emitted(id),
+      value,
       oneRow: hasTime && set !== 'real' ? time.oneStep : null,
       integers: weights === 'int8' && set === 'spike',
     };
   };
 
-  const emit = (node: GraphNode): Value => {
+  const layerOf = (node: PopulationNode): EmittedLayer => ({
+    node,
+    deployed: populations.get(node.id) ?? null,
+    weights,
+  });
+  const keep = (node: PopulationNode, population: EmittedPopulation): Value => {
+    node.step.states.forEach(({ name }, i) => {
+      finalStates.set(finalState(node.layer, name), population.finalStates[i]);
+    });
+    values.set(node.id, population.output);
+    return population.output;
+  };
+  // A call of a stream has few steps, and unfolded parameters stay as they are.
+  const isOneLoop = stream === null && populations.size > 0;
+  const wavefronts = isOneLoop ? findWavefronts(graph, isWorthWavefront) : [];
+  const elsewhere = new Set(wavefronts.flatMap(({ projection, second }) => [projection.id, second.id]));
+
+  const emit = (node: Exclude<GraphNode, SourceNode>): Value => {
     switch (node.kind) {
-      case 'source':
-        return input.values;
-      case 'projection':
-        return emitProjection(builder, parameters, node, operand(node.input), fold);
+      case 'projection': {
+        const source = isSource(node.input) ? input.batchMajor : null;
+        if (!source) return emitProjection(builder, parameters, node, operand(node.input));
+        // The product has fewer features to be reordered.
+        const product = emitProjection(builder, parameters, node, operand(node.input, source));
+        return builder.op('Transpose', [product], `${node.id}.time_major`, { perm: [1, 0, 2] });
+      }
       case 'population': {
         const inputs = node.inputs.map(emitted);
-        const population = emitPopulation(builder, parameters, time, node, inputs, { fold, weights });
-        node.step.states.forEach(({ name }, i) => {
-          finalStates.set(finalState(node.layer, name), population.finalStates[i]);
-        });
-        return population.output;
+        const wavefront = wavefronts.find(({ first }) => first === node);
+        if (!wavefront) return keep(node, emitPopulation(builder, parameters, time, layerOf(node), inputs));
+        const { second } = wavefront;
+        const layers = [layerOf(node), layerOf(second)] as const;
+        const both = emitWavefront(builder, parameters, time, wavefront, layers, inputs[0]);
+        keep(second, both[1]);
+        return keep(node, both[0]);
       }
       case 'dropout':
         return emitted(node.input);
@@ -81,12 +119,14 @@ export function emitNodes(
       }
     }
   };
-  for (const node of graph.nodes) values.set(node.id, emit(node));
+  for (const node of graph.nodes) {
+    if (node.kind !== 'source' && !elsewhere.has(node.id)) values.set(node.id, emit(node));
+  }
   const batchMajor = (sequence: Value) => {
     const all = builder.op('Transpose', [sequence], `${sequence}.batch_major`, { perm: [1, 0, 2] });
     return stream ? stream.arrived(all) : all;
   };
-  return { time, values, batchMajor, finalStates };
+  return { time, emitted, batchMajor, finalStates };
 }
 
 function emitMerge(builder: GraphBuilder, operation: 'add' | 'concat', inputs: readonly Value[], id: string): Value {

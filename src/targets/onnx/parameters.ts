@@ -1,5 +1,5 @@
 import { UserError } from '../../diagnostics/diagnostic.ts';
-import type { Graph } from '../../ir/graph.ts';
+import type { Graph, Parameter } from '../../ir/graph.ts';
 import type { Tensors } from '../target.ts';
 import type { GraphBuilder, Value } from './builder.ts';
 
@@ -9,13 +9,14 @@ export class ModelParameters {
   private readonly shapes: ReadonlyMap<string, readonly number[]>;
   private readonly tensors: Tensors;
   private readonly emitted = new Map<string, Value>();
+  private readonly fold: boolean;
 
-  /** Throws UserError SP620 where `tensors` lacks a parameter of the graph or has one of another size. */
-  constructor(builder: GraphBuilder, graph: Graph, tensors: Tensors) {
+  /** `fold`: what follows from parameters is computed here, not by operators. */
+  constructor(builder: GraphBuilder, parameters: readonly Parameter[], tensors: Tensors, fold: boolean) {
     this.builder = builder;
-    this.shapes = new Map(graph.parameters.map((p) => [p.key, p.shape]));
+    this.fold = fold;
+    this.shapes = new Map(parameters.map((p) => [p.key, p.shape]));
     this.tensors = tensors;
-    for (const { key, shape } of graph.parameters) requireSize(tensors.get(key), key, shape);
   }
 
   values(key: string): Float32Array {
@@ -31,6 +32,23 @@ export class ModelParameters {
     this.emitted.set(key, value);
     return value;
   }
+
+  /** A matrix [out, in] as [in, out]. */
+  transposed(key: string): Value {
+    const { builder, fold, emitted } = this;
+    const name = `${key}.T`;
+    if (!fold) return builder.op('Transpose', [this.tensor(key)], name, { perm: [1, 0] });
+    const [rows, columns] = this.shape(key);
+    const value =
+      emitted.get(name) ?? builder.tensor(name, [columns, rows], transposed(this.values(key), rows, columns));
+    emitted.set(name, value);
+    return value;
+  }
+}
+
+/** Throws UserError SP620 where `tensors` lacks a parameter of the graph or has one of another size. */
+export function requireParameters(graph: Graph, tensors: Tensors): void {
+  for (const { key, shape } of graph.parameters) requireSize(tensors.get(key), key, shape);
 }
 
 function requireSize(values: Float32Array | undefined, key: string, shape: readonly number[]): void {

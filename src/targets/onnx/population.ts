@@ -1,11 +1,12 @@
 import type { PopulationNode } from '../../ir/graph.ts';
+import type { DeployedPopulation } from '../../passes/deployPopulation.ts';
 import type { GraphBuilder, Value } from './builder.ts';
-import { combineStep } from './combine.ts';
+import type { WeightType } from './compress.ts';
+import type { Scope } from './equations.ts';
 import { isWorthEvents } from './events.ts';
-import type { EmitOptions } from './nodes.ts';
 import type { ModelParameters } from './parameters.ts';
-import { emitPrelude } from './prelude.ts';
-import { emitSequence } from './sequence.ts';
+import { bindParameters, emitPrelude } from './prelude.ts';
+import { emitSequence, type FirstProducts, type Sequence } from './sequence.ts';
 import type { TimeAxis } from './timeAxis.ts';
 
 export function stateInput(layer: string, state: string): string {
@@ -21,6 +22,14 @@ export function stateShape(node: PopulationNode, batch: string): (string | numbe
   return node.bidirectional ? [2, batch, node.size] : [batch, node.size];
 }
 
+/** A layer of the network, or of the deployed graph. */
+export interface EmittedLayer {
+  readonly node: PopulationNode;
+  /** Null where the layer is emitted as it is. */
+  readonly deployed: DeployedPopulation | null;
+  readonly weights: WeightType;
+}
+
 /**
  * Runs a layer over `inputs`, each [time, batch, size]. Returns its output [time, batch, size or 2 * size] and the final
  * states in the order of the step's states, shaped as `stateShape` says.
@@ -29,38 +38,19 @@ export function emitPopulation(
   builder: GraphBuilder,
   parameters: ModelParameters,
   time: TimeAxis,
-  node: PopulationNode,
+  layer: EmittedLayer,
   inputs: readonly Value[],
-  { fold, weights }: Pick<EmitOptions, 'fold' | 'weights'>,
-): { output: Value; finalStates: Value[] } {
-  const { size: features, bidirectional, id } = node;
-  const { factors, ...combined } = combineStep(parameters, node, fold, weights);
-  const scope = emitPrelude(builder, parameters, node, combined, fold);
-  const scales = new Map(
-    [...factors].map(([state, values]) => [state, builder.tensor(`${id}.${state}.scale`, [features], values)]),
-  );
-  const scaled = (opType: 'Mul' | 'Div', states: readonly Value[]) =>
-    states.map((value, i) => {
-      const scale = scales.get(node.step.states[i].name);
-      return scale ? builder.op(opType, [value, scale], `${value}.scaled`) : value;
-    });
+): EmittedPopulation {
+  const { size: features, bidirectional, id } = layer.node;
+  const { scope, sequence } = emitSurroundings(builder, parameters, time, layer);
   const bothDirections = (v: Value, reversed: Value) =>
     builder.op('Concat', [v, reversed], `${id}.directions`, { axis: 1 });
-  const sequence = emitSequence(scope, {
-    step: combined.step,
-    features,
+  const { output, finalStates } = emitSequence(scope, {
+    ...sequence,
     inputs: bidirectional ? inputs.map((v) => bothDirections(v, time.reverse(v, `${id}.reversed`))) : inputs,
-    initialStates: scaled('Mul', emitInitialStates(builder, parameters, time, node)),
     valid: bidirectional ? bothDirections(time.valid, time.valid) : time.valid,
     alone: bidirectional ? null : time.alone,
-    oneStep: time.oneStep,
-    integers: weights === 'int8' && isWorthEvents(features, features),
-    restart: time.restart
-      ? { mask: time.restart, states: scaled('Mul', emitFixedStates(builder, parameters, node)) }
-      : null,
   });
-  const { output } = sequence;
-  const finalStates = scaled('Div', sequence.finalStates);
   if (!bidirectional) return { output, finalStates };
 
   const [forward, backward] = [`${id}.forward`, `${id}.backward`].map((name) => builder.name(name));
@@ -72,6 +62,58 @@ export function emitPopulation(
   return {
     output: builder.op('Concat', [forward, unreversed], `${id}.output`, { axis: 2 }),
     finalStates: finalStates.map((v) => builder.op('Reshape', [v, perDirection], v)),
+  };
+}
+
+export interface EmittedPopulation {
+  readonly output: Value;
+  readonly finalStates: readonly Value[];
+}
+
+/** What a layer's loop needs besides its input: bound parameters and where it starts. */
+export function emitSurroundings(
+  builder: GraphBuilder,
+  parameters: ModelParameters,
+  time: TimeAxis,
+  { node, deployed, weights }: EmittedLayer,
+): { readonly scope: Scope; readonly sequence: Omit<Sequence, 'inputs' | 'valid' | 'alone'> } {
+  const { size: features } = node;
+  const { scope, step } = deployed
+    ? { scope: bindParameters(builder, parameters, node), step: node.step }
+    : emitPrelude(builder, parameters, node);
+  const sequence = {
+    step,
+    features,
+    initialStates: emitInitialStates(builder, parameters, time, node),
+    oneStep: time.oneStep,
+    integers: weights === 'int8' && isWorthEvents(features, features),
+    restart: time.restart ? { mask: time.restart, states: emitFixedStates(builder, parameters, node) } : null,
+    firstProducts: deployed && emitFirst(builder, parameters, time, node, deployed),
+  };
+  return { scope, sequence };
+}
+
+/** The fixed initial states and their products, for every row or [1, size] for all of them. */
+function emitFirst(
+  builder: GraphBuilder,
+  parameters: ModelParameters,
+  time: TimeAxis,
+  node: PopulationNode,
+  { firstProducts }: DeployedPopulation,
+): FirstProducts | null {
+  if (firstProducts.size === 0) return null;
+  const { size, bidirectional, layer } = node;
+  const perRow = (key: string): Value => {
+    if (!bidirectional) return builder.tensor(key, [1, size], parameters.values(key));
+    const value = builder.tensor(key, [2, 1, size], parameters.values(key));
+    const shape = [builder.ints([2]), time.batch, builder.ints([size])];
+    const rows = builder.op('Concat', shape, `${layer}.first_shape`, { axis: 0 });
+    const expanded = builder.op('Expand', [value, rows], `${key}.rows`);
+    return builder.op('Reshape', [expanded, builder.ints([-1, size])], `${key}.first`);
+  };
+  return {
+    states: node.step.states.map(({ name }) => perRow(node.initialStates[name])),
+    products: new Map([...firstProducts].map(([id, { key }]) => [id, perRow(key)])),
   };
 }
 

@@ -1,10 +1,9 @@
 import type { Norm, ProjectionNode } from '../../ir/graph.ts';
-import { foldBatchnorm } from '../foldBatchnorm.ts';
 import type { GraphBuilder, Value } from './builder.ts';
 import { emitEventProduct, emitRowMatrix, isWorthEvents } from './events.ts';
 import { emitIntegerProduct } from './integers.ts';
-import { type ModelParameters, transposed } from './parameters.ts';
-import { type Subgraph, valueInfo } from './proto.ts';
+import type { ModelParameters } from './parameters.ts';
+import { dataTypes, type Subgraph, valueInfo } from './proto.ts';
 
 /** What a projection reads: [time, batch, in] or [batch, in]. */
 export interface Operand {
@@ -21,13 +20,27 @@ export function emitProjection(
   parameters: ModelParameters,
   node: ProjectionNode,
   x: Operand,
-  fold: boolean,
 ): Value {
-  if (fold) return emitFolded(builder, parameters, node, x);
-  const weight = builder.op('Transpose', [parameters.tensor(node.weight)], `${node.weight}.T`, { perm: [1, 0] });
-  const product = emitProduct(builder, parameters, node, x, weight);
+  const weight = parameters.transposed(node.weight);
+  const product = node.inDouble
+    ? emitDoubleProduct(builder, x.value, weight, parameters.shape(node.weight)[0], node.id)
+    : emitProduct(builder, parameters, node, x, weight);
   const biased = node.bias ? builder.op('Add', [product, parameters.tensor(node.bias)], `${node.id}.biased`) : product;
   return emitNorm(builder, parameters, node, node.norm, biased);
+}
+
+/**
+ * x W, added up in float64 and rounded once. Rows are flattened: optimising a Cast of a Transpose before a MatMul makes
+ * onnxruntime 1.30 crash.
+ */
+function emitDoubleProduct(builder: GraphBuilder, x: Value, matrix: Value, outputs: number, id: string): Value {
+  const flat = builder.op('Flatten', [x], `${id}.flat`, { axis: -1 });
+  const [left, right] = [flat, matrix].map((v) => builder.op('Cast', [v], `${id}.double`, { to: dataTypes.float64 }));
+  const product = builder.op('MatMul', [left, right], `${id}.double_product`);
+  const rounded = builder.op('Cast', [product], `${id}.rounded`, { to: dataTypes.float32 });
+  const rows = builder.op('Shape', [x], `${id}.rows`, { end: -1 });
+  const shape = builder.op('Concat', [rows, builder.ints([outputs])], `${id}.shape`, { axis: 0 });
+  return builder.op('Reshape', [rounded, shape], `${id}.product`);
 }
 
 /** x W, W [in, out]; of one row of events only the rows of W that count. */
@@ -54,16 +67,6 @@ function emitProduct(
   };
   const branches = { then_branch: branch('events'), else_branch: branch('dense') };
   return builder.op('If', [oneRow], `${id}.product`, branches);
-}
-
-function emitFolded(builder: GraphBuilder, parameters: ModelParameters, node: ProjectionNode, x: Operand): Value {
-  const affine = foldBatchnorm(node, (key) => parameters.values(key));
-  const [rows, columns] = parameters.shape(node.weight);
-  const weight = builder.tensor(`${node.weight}.T`, [columns, rows], transposed(affine.weight, rows, columns));
-  const product = emitProduct(builder, parameters, node, x, weight);
-  const bias = affine.bias && builder.tensor(`${node.id}.bias`, [rows], Float32Array.from(affine.bias));
-  const biased = bias ? builder.op('Add', [product, bias], `${node.id}.biased`) : product;
-  return node.norm.kind === 'batchnorm' ? biased : emitNorm(builder, parameters, node, node.norm, biased);
 }
 
 function emitNorm(

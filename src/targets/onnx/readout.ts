@@ -26,6 +26,7 @@ export function emitReadout(
     oneStep: time.oneStep,
     integers: false,
     restart: null,
+    firstProducts: null,
   });
   return time.last(output, node.id);
 }
@@ -82,6 +83,7 @@ export function emitStreamReadout(
     oneStep: time.oneStep,
     integers: false,
     restart: time.restart ? { mask: time.restart, states: starts } : null,
+    firstProducts: null,
   });
   return {
     result: finalStates[finalStates.length - 1],
@@ -129,6 +131,7 @@ function emitWindow(
     oneStep: null,
     integers: false,
     restart: null,
+    firstProducts: null,
   });
   return {
     result: builder.op('Gather', [output, builder.index(-1)], id, { axis: 0 }),

@@ -1,10 +1,10 @@
 import type { Atom, Step, Var } from '../../ir/step.ts';
-import { computeProductsAhead } from '../../passes/productsAhead.ts';
+import { computeProductsAhead, type ProductAhead } from '../../passes/productsAhead.ts';
 import { type Schedule, scheduleForward } from '../../passes/schedule.ts';
 import type { GraphBuilder, Value } from './builder.ts';
 import { emitEquations, type ProductOptions, Scope } from './equations.ts';
 import { isWorthEvents } from './events.ts';
-import { type Subgraph, valueInfo } from './proto.ts';
+import { dataTypes, type Subgraph, valueInfo } from './proto.ts';
 import { emitRecurrence, type Recurrence, recurrencesOf } from './recurrence.ts';
 
 export interface Sequence {
@@ -25,6 +25,16 @@ export interface Sequence {
   readonly integers: boolean;
   /** Where the mask [time, rows, 1] of bool is true, `states` (that broadcast to [rows, features]) take over first. */
   readonly restart: { readonly mask: Value; readonly states: readonly Value[] } | null;
+  /** Products of the fixed initial states, known beforehand; null where none are. */
+  readonly firstProducts: FirstProducts | null;
+}
+
+/** Values that broadcast to [rows, features]. */
+export interface FirstProducts {
+  /** The fixed initial states, in the order of the step's states. */
+  readonly states: readonly Value[];
+  /** By the product's variable. */
+  readonly products: ReadonlyMap<number, Value>;
 }
 
 /**
@@ -57,7 +67,7 @@ function stackedVariables(step: Step, { loop, after, carried }: Schedule): Var[]
 /** What a loop knows of its rows: any number with steps that may not count, or one row of which every step counts. */
 type Rows = 'many' | 'one';
 
-interface Loop {
+export interface Loop {
   readonly sequence: Sequence;
   readonly schedule: Schedule;
   readonly stacked: readonly Var[];
@@ -71,12 +81,11 @@ type Emit = (scope: Scope) => Results;
 function emitLoop(scope: Scope, sequence: Sequence, schedule: Schedule): Value[] {
   const { step, alone, oneStep } = sequence;
   const loop = { sequence, schedule, stacked: stackedVariables(step, schedule) };
-  const scan = (rows: Rows) => (inner: Scope) => emitScan(inner, loop, rows);
+  const scan = (rows: Rows) => (inner: Scope) => emitScanAhead(inner, loop, rows);
   const choice = (condition: Value | null, then: Emit, otherwise: Emit): Emit =>
     condition === null ? otherwise : (inner) => emitChoice(inner, loop, condition, then, otherwise);
   const recurrences = directRecurrences(scope, loop);
-  const one = sequence.integers ? (inner: Scope) => emitScanAhead(inner, loop) : scan('one');
-  const steps = recurrences ? (inner: Scope) => emitRecurrences(inner, loop, recurrences) : one;
+  const steps = recurrences ? (inner: Scope) => emitRecurrences(inner, loop, recurrences) : scan('one');
   const ofOne = choice(oneStep, (inner) => emitStep(inner, loop), steps);
   const results = choice(alone, ofOne, scan('many'))(scope);
   const count = step.states.length;
@@ -111,7 +120,7 @@ function resultNames(builder: GraphBuilder, { sequence, stacked }: Loop): Value[
   return [...finalStates, ...stacked.map((v) => builder.name(v.name))];
 }
 
-function emitScan(scope: Scope, loop: Loop, rows: Rows): Results {
+export function emitScan(scope: Scope, loop: Loop, rows: Rows): Results {
   const { sequence, schedule } = loop;
   const masks = rows === 'one' ? [] : [sequence.valid, ...(sequence.restart ? [sequence.restart.mask] : [])];
   const scanInputs = [...schedule.sliced.map((v) => scope.value(v)), ...masks];
@@ -123,20 +132,60 @@ function emitScan(scope: Scope, loop: Loop, rows: Rows): Results {
   return results;
 }
 
-/** A loop of one row whose recurrent products are of spikes only: products of the initial states come before it. */
-function emitScanAhead(scope: Scope, loop: Loop): Results {
+/** A loop whose products of spiking states are computed at the end of the step before; those of the initial states come before it. */
+function emitScanAhead(scope: Scope, loop: Loop, rows: Rows): Results {
   const { sequence, stacked } = loop;
-  const { step, initialStates } = sequence;
+  const { step, initialStates, restart } = sequence;
   const { schedule, ahead } = computeProductsAhead(loop.schedule);
-  const first = ahead.map(({ product: { args, out }, state }) => {
-    const initial = initialStates[step.states.findIndex(({ before }) => before.id === state.id)];
-    return scope.builder.op('MatMul', [initial, scope.transpose(args[0])], `${out.name}_first`);
+  const first = emitFirstProducts(scope, sequence, ahead);
+  const states = ahead.map(({ product }) => ({ ...step.states[0], name: product.out.name }));
+  const restarted = (mask: Value, fixed: readonly Value[]) => ({
+    mask,
+    states: [
+      ...fixed,
+      ...ahead.map((product) => knownProduct(sequence, product) ?? emitProduct(scope, sequence, product, fixed)),
+    ],
   });
-  const products = ahead.map(({ product }) => ({ ...step.states[0], name: product.out.name }));
-  const carrying = { ...step, states: [...step.states, ...products] };
-  const all = { ...sequence, step: carrying, initialStates: [...initialStates, ...first] };
-  const results = emitScan(scope, { sequence: all, schedule, stacked }, 'one');
+  const carrying = {
+    ...sequence,
+    step: { ...step, states: [...step.states, ...states] },
+    initialStates: [...initialStates, ...first],
+    restart: restart && restarted(restart.mask, restart.states),
+  };
+  const results = emitScan(scope, { sequence: carrying, schedule, stacked }, rows);
   return results.toSpliced(step.states.length, ahead.length);
+}
+
+/** The products of the initial states: of rows that start at the fixed states, those known beforehand. */
+export function emitFirstProducts(scope: Scope, sequence: Sequence, ahead: readonly ProductAhead[]): Value[] {
+  const { builder } = scope;
+  const { initialStates, firstProducts } = sequence;
+  return ahead.map((product) => {
+    const { state } = product;
+    const computed = emitProduct(scope, sequence, product, initialStates);
+    const known = knownProduct(sequence, product);
+    if (!firstProducts || known === undefined) return computed;
+    const i = stateIndex(sequence, product);
+    const same = builder.op('Equal', [initialStates[i], firstProducts.states[i]], `${state.name}_same`);
+    const ones = builder.op('Cast', [same], `${state.name}_ones`, { to: dataTypes.float32 });
+    const least = builder.op('ReduceMin', [ones], `${state.name}_least`, { axes: [-1], keepdims: 1 });
+    const isFixed = builder.op('Cast', [least], `${state.name}_is_fixed`, { to: dataTypes.bool });
+    return builder.op('Where', [isFixed, known, computed], `${product.product.out.name}_first`);
+  });
+}
+
+const knownProduct = ({ firstProducts }: Sequence, { product }: ProductAhead): Value | undefined =>
+  firstProducts?.products.get(product.out.id);
+
+const stateIndex = ({ step }: Sequence, { state }: ProductAhead): number =>
+  step.states.findIndex(({ before }) => before.id === state.id);
+
+/** The product with the state among some values of all states. */
+function emitProduct(scope: Scope, sequence: Sequence, ahead: ProductAhead, states: readonly Value[]): Value {
+  const inner = new Scope(scope.builder, scope, scope.products);
+  inner.bind(ahead.state, states[stateIndex(sequence, ahead)]);
+  emitEquations(inner, [ahead.product]);
+  return inner.value(ahead.product.out);
 }
 
 /** The recurrences that the loop can be computed by without taking step after step; null where that is not so. */
@@ -175,7 +224,14 @@ function emitStep(outer: Scope, { sequence, schedule, stacked }: Loop): Results 
     scope.bind(current, initialStates[i]);
   });
   for (const v of schedule.sliced) scope.bind(v, builder.op('Squeeze', [outer.value(v), first], `${v.name}_t`));
-  emitEquations(scope, schedule.loop);
+  const { ahead } = computeProductsAhead(schedule);
+  emitFirstProducts(scope, sequence, ahead).forEach((value, i) => {
+    scope.bind(ahead[i].product.out, value);
+  });
+  emitEquations(
+    scope,
+    schedule.loop.filter((eqn) => !ahead.some(({ product }) => product === eqn)),
+  );
   const sequenceOf = (v: Var) => builder.op('Unsqueeze', [scope.value(v), first], `${v.name}_sequence`);
   return [...schedule.carried.map(({ next }) => scope.value(next)), ...stacked.map(sequenceOf)];
 }
@@ -228,7 +284,7 @@ function emitMasks(scope: Scope, { restart }: Sequence, schedule: Schedule): { v
 }
 
 /** A graph's outputs have names of their own and are none of its inputs: what is not so is copied. */
-function distinct(builder: GraphBuilder, values: readonly Value[], inputs: readonly Value[]): Value[] {
+export function distinct(builder: GraphBuilder, values: readonly Value[], inputs: readonly Value[]): Value[] {
   const taken = new Set(inputs);
   const computed = new Set(builder.nodes.flatMap((node) => node.output));
   return values.map((value) => {
@@ -242,10 +298,11 @@ function productsOfOne({ step, features, integers }: Sequence): ProductOptions {
   return integers ? { integers } : { events: eventOperands(step, features) };
 }
 
-/** The spiking states of a step, where products with them are best event-driven. */
+/** The spiking states of a step, before and after it, where products with them are best event-driven. */
 function eventOperands(step: Step, features: number): Set<number> {
+  if (!isWorthEvents(features, features)) return new Set();
   const spiking = step.states.filter(({ after }) => after.kind === 'var' && after.type.set !== 'real');
-  return new Set(isWorthEvents(features, features) ? spiking.map(({ before }) => before.id) : []);
+  return new Set(spiking.flatMap(({ before, after }) => [before, after as Var]).map(({ id }) => id));
 }
 
 /** The output for every time step, also where it is a constant or one number per neuron. */

@@ -1,3 +1,5 @@
+import { type Path, startOfKey, wordsOf } from '../../random/stream.ts';
+import { keyBytes, streamKeysKernel } from './kernels/draws.ts';
 import { eventBytes, sortKernel, spanBytes, startsWords } from './kernels/events.ts';
 import type { Kernels } from './kernels/kernel.ts';
 import { type Listed, listKernel } from './kernels/lists.ts';
@@ -8,7 +10,7 @@ import { listSpikesKernel, spreadSpikesKernel } from './kernels/spikes.ts';
 import { lastStepKernel, placeKernel, unpackKernel } from './kernels/transfer.ts';
 import { inputsPerItem, weightGradientKernel } from './kernels/weightGradient.ts';
 import { arrayBytes, matrixRows, padded, panelsOf, rowBytes } from './layout.ts';
-import type { Argument, Buffer, ProgramBuilder } from './program.ts';
+import type { Argument, Buffer, ProgramBuilder, Run } from './program.ts';
 import { rowCount, rowsOf, type Shape } from './shape.ts';
 
 /** Where parameters, their gradients and buffers of the model lie for good. */
@@ -77,6 +79,8 @@ export class Arrays {
   /** How many valid steps, or samples, each chunk has. */
   readonly stepCounts: Buffer;
   readonly sampleCounts: Buffer;
+  /** The index of each sample in its dataset, where something is drawn for it. */
+  private samples: Buffer | null = null;
   private readonly sorted = new Map<Lists, Sorted>();
 
   constructor(k: Kernels, program: ProgramBuilder, store: Store, variant: Variant) {
@@ -113,6 +117,28 @@ export class Arrays {
   combine(operation: 'add' | 'copy' | 'zero', features: number, time: boolean, args: { x: Buffer; y: Buffer }): void {
     const all = { rows: this.rowCount(time), ...args, ...this.rows(time) };
     this.program.call(combineKernel(this.k, features, operation), this.items(features), all);
+  }
+
+  /** The keys of the streams at [seed, purpose, epoch, sample, ...after], two words for each sample. */
+  streamKeys(purpose: 'state' | 'dropout', after: Path): Buffer {
+    const { program, variant } = this;
+    const { B } = variant.shape;
+    this.samples ??= program.input('samples', padded(B) * 4);
+    const keys = program.buffer(`keys of ${purpose} ${after.join()}`, keyBytes(B));
+    const start = ({ seed, epoch }: Run) => startOfKey([seed, purpose, epoch], 4 + after.length);
+    const words = after.flatMap((component, i) => {
+      const [high, low] = wordsOf(component);
+      return [[`high${i}`, high] as const, [`low${i}`, low] as const];
+    });
+    program.call(streamKeysKernel(this.k, after.length), 1, {
+      B,
+      samples: this.samples,
+      keys,
+      start0: (run: Run) => start(run)[0],
+      start1: (run: Run) => start(run)[1],
+      ...Object.fromEntries(words),
+    });
+    return keys;
   }
 
   /** Lists the non-zeros of an array. */

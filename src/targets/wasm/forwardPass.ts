@@ -10,16 +10,17 @@ import {
   type ReadoutNode,
 } from '../../ir/graph.ts';
 import type { ValueSet } from '../../ir/step.ts';
+import type { Deployment } from '../../passes/deploy.ts';
 import { Arrays, type Lists, type Mask, type Operand, type Product, type Store, type Variant } from './arrays.ts';
-import { inferenceLayer } from './inferenceLayer.ts';
+import { type DeployedNeuron, inferenceLayer } from './inferenceLayer.ts';
 import { eventBytes, spanBytes } from './kernels/events.ts';
 import type { Kernels } from './kernels/kernel.ts';
 import { drawsMask, maskBytes, maskKernel, packMaskKernel } from './kernels/masks.ts';
 import { affineKernel } from './kernels/norm.ts';
 import { importEvents, scatterKernel } from './kernels/transfer.ts';
 import { Layer } from './layer.ts';
-import type { NeuronKernels } from './neuron/neuron.ts';
-import { type Normalization, normalize } from './normalization.ts';
+import type { NeuronKernels, PlannedNeuron } from './neuron/neuron.ts';
+import { type Normalization, normalize, normalizeInDouble } from './normalization.ts';
 import type { Buffer, ProgramBuilder } from './program.ts';
 
 /** A node's value, in the forms that were asked for so far. */
@@ -40,21 +41,35 @@ export interface Value {
   gates: Lists | null;
 }
 
-type NeuronsOf = (node: PopulationNode | ReadoutNode, affine: readonly boolean[], asBits: boolean) => NeuronKernels;
+/** The neurons of nodes, in training and in the deployed graph. */
+export interface Neurons {
+  readonly trained: (node: PopulationNode | ReadoutNode, affine: readonly boolean[], asBits: boolean) => NeuronKernels;
+  readonly deployed: (node: PopulationNode | ReadoutNode, affine: readonly boolean[]) => PlannedNeuron;
+}
 
 /** Builds the calls that compute the values of a graph's nodes. */
 export class ForwardPass extends Arrays {
   readonly graph: Graph;
   protected readonly norms = new Map<NodeId, Normalization>();
   protected readonly layers = new Map<NodeId, Layer[]>();
-  private readonly neuronsOf: NeuronsOf;
+  private readonly populations: Deployment['populations'];
+  private readonly neurons: Neurons;
   private readonly values = new Map<NodeId, Value>();
   private readonly masks = new Map<NodeId, Mask>();
 
-  constructor(graph: Graph, k: Kernels, program: ProgramBuilder, store: Store, variant: Variant, neuronsOf: NeuronsOf) {
+  constructor(
+    graph: Graph,
+    k: Kernels,
+    program: ProgramBuilder,
+    store: Store,
+    variant: Variant,
+    populations: Deployment['populations'],
+    neurons: Neurons,
+  ) {
     super(k, program, store, variant);
     this.graph = graph;
-    this.neuronsOf = neuronsOf;
+    this.populations = populations;
+    this.neurons = neurons;
     for (const node of graph.nodes) this.values.set(node.id, this.forward(node));
   }
 
@@ -148,6 +163,7 @@ export class ForwardPass extends Arrays {
   }
 
   private projection(node: ProjectionNode): Partial<Value> {
+    if (node.inDouble) return normalizeInDouble(this, node, this.arrayOf(node.input), this.featuresOf(node.input));
     const norm = normalize(this, node, this.listsOf(node.input));
     this.norms.set(node.id, norm);
     return norm.value;
@@ -159,7 +175,7 @@ export class ForwardPass extends Arrays {
 
   private trainedLayer(node: PopulationNode): Partial<Value> {
     const inputs = node.inputs.map((id) => this.operand(id));
-    const kernels = this.kernelsOf(node, inputs);
+    const kernels = this.trainedNeuron(node, inputs);
     const layers = directionsOf(node).map(
       (direction) => new Layer(this, node, kernels, this.inputsFor(node, inputs, direction), direction),
     );
@@ -177,24 +193,26 @@ export class ForwardPass extends Arrays {
   private inferredLayer(node: PopulationNode): Partial<Value> {
     if (!node.bidirectional) {
       const inputs = node.inputs.map((id) => (this.readersOf(id) === 1 ? this.rawOrArray(id) : this.operand(id)));
-      return inferenceLayer(this, node, this.kernelsOf(node, inputs), inputs, 0, this.isReadAsLists(node.id));
+      const asLists = this.isReadAsLists(node.id);
+      return inferenceLayer(this, node, this.deployed(node, inputs), inputs, { direction: 0, asLists });
     }
     const inputs = node.inputs.map((id) => this.operand(id));
-    const kernels = this.kernelsOf(node, inputs);
+    const deployed = this.deployed(node, inputs);
     const outputs = directionsOf(node).map((direction) => {
       const own = this.inputsFor(node, inputs, direction);
-      return inferenceLayer(this, node, kernels, own, direction, false).array as Buffer;
+      return inferenceLayer(this, node, deployed, own, { direction, asLists: false }).array as Buffer;
     });
     return { array: this.bothDirections(node, outputs) };
   }
 
-  private kernelsOf(node: PopulationNode | ReadoutNode, inputs: readonly (Operand | Product)[]): NeuronKernels {
+  private trainedNeuron(node: PopulationNode | ReadoutNode, inputs: readonly Operand[]): NeuronKernels {
     const asBits = node.kind === 'population' && !node.bidirectional && this.isReadAsLists(node.id);
-    return this.neuronsOf(
-      node,
-      inputs.map((i) => i.affine !== null),
-      asBits,
-    );
+    return this.neurons.trained(node, affineOf(inputs), asBits);
+  }
+
+  private deployed(node: PopulationNode | ReadoutNode, inputs: readonly (Operand | Product)[]): DeployedNeuron {
+    const firstProducts = this.populations.get(node.id)?.firstProducts ?? new Map();
+    return { ...this.neurons.deployed(node, affineOf(inputs)), firstProducts };
   }
 
   /** Whether all that read a value, if only through a dropout, are projections. */
@@ -257,7 +275,7 @@ export class ForwardPass extends Arrays {
     const rows = { rows: this.rowCount(time), ...this.rows(time) };
     const mask = this.program.buffer(`mask ${node.id}`, maskBytes(this.rowCount(time), features));
     if (this.variant.drawsMasks && drawsMask(node)) {
-      const keys = this.program.input(`keys of mask ${node.id}`, B * 8);
+      const keys = this.streamKeys('dropout', [node.layer]);
       this.program.call(maskKernel(this.k, features, node.p), chunks, { keys, mask, ...rows });
     } else {
       const source = this.program.input(`mask ${node.id}`, B * (time ? T : 1) * features * 4);
@@ -291,9 +309,11 @@ export class ForwardPass extends Arrays {
 
   /** A pool's value at every step. */
   private pool(node: ReadoutNode, input: Operand): Buffer {
-    const kernels = this.kernelsOf(node, [input]);
-    if (!this.variant.training) return inferenceLayer(this, node, kernels, [input], 0, false).array as Buffer;
-    const layer = new Layer(this, node, kernels, [input], 0);
+    if (!this.variant.training) {
+      const form = { direction: 0, asLists: false };
+      return inferenceLayer(this, node, this.deployed(node, [input]), [input], form).array as Buffer;
+    }
+    const layer = new Layer(this, node, this.trainedNeuron(node, [input]), [input], 0);
     this.layers.set(node.id, [layer]);
     return layer.array as Buffer;
   }
@@ -348,5 +368,7 @@ export function inputsOf(node: GraphNode): readonly NodeId[] {
   if (node.kind === 'source') return [];
   return 'inputs' in node ? node.inputs : [node.input];
 }
+
+const affineOf = (inputs: readonly (Operand | Product)[]): boolean[] => inputs.map(({ affine }) => affine !== null);
 
 const directionsOf = ({ bidirectional }: PopulationNode): readonly number[] => (bidirectional ? [0, 1] : [0]);

@@ -1,4 +1,5 @@
 import type { PopulationNode, ReadoutNode } from '../../ir/graph.ts';
+import type { DeployedPopulation } from '../../passes/deployPopulation.ts';
 import type { Arrays, Lists, Operand, Product } from './arrays.ts';
 import { eventBytes, spanBytes } from './kernels/events.ts';
 import { clearKernel, meetingBytes } from './kernels/meet.ts';
@@ -6,7 +7,7 @@ import { initialName, onceBuffers } from './layer.ts';
 import { arrayBytes, padded } from './layout.ts';
 import { inferenceKernel, listBytes, partsFor, rowArrays } from './neuron/inference.ts';
 import { bitsBytes, type InferenceForm } from './neuron/inferenceParts.ts';
-import type { NeuronKernels } from './neuron/neuron.ts';
+import type { PlannedNeuron } from './neuron/neuron.ts';
 import type { Argument, Buffer } from './program.ts';
 
 /** Bytes between what different threads write: the processor fetches so far ahead. */
@@ -20,19 +21,25 @@ export type InferenceOutput =
   | { readonly array: Buffer; readonly lists: null }
   | { readonly array: null; readonly lists: Lists };
 
+/** A neuron of a deployed graph. */
+export interface DeployedNeuron extends PlannedNeuron, Pick<DeployedPopulation, 'firstProducts'> {}
+
 /** One direction of a layer of neurons (or a pool) in inference: adds its calls and gives its output. */
 export function inferenceLayer(
   network: Arrays,
   node: PopulationNode | ReadoutNode,
-  { plan, name: kernelName }: NeuronKernels,
+  { plan, name: kernelName, firstProducts }: DeployedNeuron,
   inputs: readonly (Operand | Product)[],
-  direction: number,
-  asLists: boolean,
+  { direction, asLists }: { readonly direction: number; readonly asLists: boolean },
 ): InferenceOutput {
   const { program, k, variant } = network;
   const { step, features } = plan;
   const name = direction === 0 ? node.layer : `${node.layer} backwards`;
-  const form: InferenceForm = { products: inputs.map((i) => 'weights' in i), lists: asLists };
+  const form: InferenceForm = {
+    products: inputs.map((i) => 'weights' in i),
+    lists: asLists,
+    firstGiven: new Set(firstProducts.keys()),
+  };
   const parts = partsFor(plan, variant.parts);
   const items = variant.shape.chunks * parts;
   const rowBytes = arrayBytes(network.rowCount(false), features);
@@ -76,6 +83,10 @@ export function inferenceLayer(
     const initial = program.input(initialName(node, s.name, direction), variant.shape.B * features * 4);
     network.unpack(initial, args[`state${i}`] as Buffer, features, false);
   });
+  for (const [id, { key }] of firstProducts) {
+    const given = program.input(firstName(key, direction), variant.shape.B * features * 4);
+    network.unpack(given, args[`first${id}`] as Buffer, features, false);
+  }
   const output = asLists
     ? { array: null, lists: outputLists(network, name, features, parts) }
     : { array: network.array(`output of ${name}`, features, true), lists: null };
@@ -89,6 +100,9 @@ export function inferenceLayer(
   program.call(inferenceKernel(k, kernelName, plan, form), items, args);
   return output;
 }
+
+/** What the host writes before the first step, of the product with a key in `FirstProduct`. */
+export const firstName = (key: string, direction: number): string => `first ${key} ${direction}`;
 
 /** Room for the lists of all steps and of the initial state, for each part; the first part's are those to be read. */
 function outputLists(network: Arrays, name: string, features: number, parts: number): Lists {

@@ -8,7 +8,7 @@ import { maskBytes } from './kernels/masks.ts';
 import { arrayBytes, matrixRows, padded, panelsOf } from './layout.ts';
 import { affineInputs, backwardSequences, otherCarried } from './neuron/backward.ts';
 import { ownOutput } from './neuron/forward.ts';
-import type { NeuronKernels } from './neuron/neuron.ts';
+import type { NeuronKernels, PlannedNeuron } from './neuron/neuron.ts';
 import { type OnceStage, onceStages } from './neuron/once.ts';
 import { stateOf } from './neuron/plan.ts';
 import type { Argument, Buffer, Call } from './program.ts';
@@ -68,16 +68,18 @@ export class Layer {
     step.states.forEach((s, i) => {
       const isApart = i === plan.spikes;
       const target = this.shared[isApart ? 'initialSpikes' : `state${i}`] as Buffer;
-      const name = initialName(node, s.name, direction);
       if (variant.drawsStates && s.initializer.kind === 'uniform') {
         program.call(uniformKernel(network.k, features, s.initializer), variant.shape.chunks, {
-          keys: program.input(`keys of ${name}`, variant.shape.B * 8),
+          keys: network.streamKeys('state', [node.layer, s.name, direction]),
           target,
           rows: network.rowCount(!isApart),
           ...network.rows(!isApart),
           first: 1,
         });
-      } else network.unpack(program.input(name, variant.shape.B * features * 4), target, features, !isApart, true);
+      } else {
+        const given = program.input(initialName(node, s.name, direction), variant.shape.B * features * 4);
+        network.unpack(given, target, features, !isApart, true);
+      }
     });
     this.operands = plan.operands.map(({ vector, real }) =>
       network.newLists(`operand ${vector.name} of ${this.name}`, { features, real }, true),
@@ -219,7 +221,7 @@ export const initialName = (node: PopulationNode | ReadoutNode, state: string, d
 export function onceBuffers(
   network: Arrays,
   node: PopulationNode | ReadoutNode,
-  kernels: Pick<NeuronKernels, 'plan' | 'name'>,
+  kernels: PlannedNeuron,
   name: string,
 ): Map<number, Buffer> {
   const { step, features } = kernels.plan;

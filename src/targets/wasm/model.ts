@@ -11,6 +11,7 @@ import type {
   Tensors,
   TrainRequest,
 } from '../target.ts';
+import { evaluationStates } from './evaluationStates.ts';
 import { InputWriter } from './inputs.ts';
 import { gibibytes, Machine, memoryThere } from './machine.ts';
 import { concatenated, joined } from './microBatches.ts';
@@ -32,6 +33,8 @@ export class WasmModel implements CompiledModel {
   private readonly planner: StepPlanner;
   private readonly inputs: InputWriter;
   private step = 0;
+  /** Null where parameters have changed since evaluation last needed them. */
+  private deployed: Tensors | null = null;
 
   private constructor(
     graph: Graph,
@@ -51,7 +54,7 @@ export class WasmModel implements CompiledModel {
       graph.parameters.filter((p) => p.role === 'initialState').map((p) => [p.key, initial.get(p.key)!]),
     );
     this.planner = new StepPlanner(graph, code, memory);
-    this.inputs = new InputWriter(graph, options.seed, machine, this.initialStates);
+    this.inputs = new InputWriter(graph, options.seed, machine);
     const { address, count } = code.onesAt;
     machine.floats.fill(1, address / 4, address / 4 + count);
     this.load(initial);
@@ -78,7 +81,8 @@ export class WasmModel implements CompiledModel {
     const parts = this.planner.training(batch, request);
     if (this.planner.microBatches > before) this.options.onNotice?.(inParts(parts.length));
     this.step++;
-    const run = this.runOf(batch, request.learningRate);
+    this.deployed = null;
+    const run = this.runOf(batch, request);
     const result = parts.length === 1 ? this.trainOn(parts[0], run) : this.trainOnParts(parts, run);
     const loss = request.outputWeights
       ? dot(result.output!, request.outputWeights)
@@ -89,13 +93,13 @@ export class WasmModel implements CompiledModel {
 
   async evaluate(batch: Batch, request: ForwardRequest = {}): Promise<StepResult> {
     const parts = this.planner.evaluation(batch, request);
-    const run = this.runOf(batch, 0);
+    const run = this.runOf(batch);
     const results = parts.map((part) => this.evaluateOn(part, run));
     return results.length === 1 ? results[0] : joined(results);
   }
 
   async predict(batch: Batch): Promise<Float32Array> {
-    const run = this.runOf(batch, 0);
+    const run = this.runOf(batch);
     const scores = this.planner.prediction(batch).map(({ batch, pass }) => {
       this.runForward(pass, batch, {}, run);
       return readScores(this.machine.floats, this.graph, pass);
@@ -104,6 +108,10 @@ export class WasmModel implements CompiledModel {
   }
 
   async parameters(): Promise<Map<string, Float32Array>> {
+    return this.currentParameters();
+  }
+
+  private currentParameters(): Map<string, Float32Array> {
     const { trained, fixed } = this.code;
     const { floats } = this.machine;
     return new Map(
@@ -116,7 +124,7 @@ export class WasmModel implements CompiledModel {
 
   load(parameters: Tensors): void {
     const { trained, fixed } = this.code;
-    this.machine.forgetConstants();
+    this.deployed = null;
     for (const [key, values] of parameters) {
       const initial = this.initialStates.get(key);
       if (initial && initial.length === values.length) this.initialStates.set(key, values.slice());
@@ -205,13 +213,28 @@ export class WasmModel implements CompiledModel {
 
   private runForward(pass: FedProgram, batch: Batch, { initialStates }: ForwardRequest, run: Run): void {
     this.machine.reserve(pass.program);
+    const values = this.deployedValues();
     this.inputs.writeBatch(pass, batch);
-    this.inputs.writeStates(pass, batch, (key) => initialStates?.get(key) ?? null);
+    this.inputs.writePools(pass, batch);
+    const states = evaluationStates(this.code.deployment, values, initialStates ?? new Map(), batch.size);
+    for (const [name, rows] of states) this.inputs.write(pass, name, rows);
     this.machine.run(pass.program, run, pass.helped);
   }
 
-  private runOf(batch: Batch, learningRate: number): Run {
-    return { samples: batch.size, validSteps: validSteps(batch), learningRate, step: this.step };
+  /** The values of the deployed graph's parameters, which follow from those of the network. */
+  private deployedValues(): Tensors {
+    if (this.deployed) return this.deployed;
+    const { deployment, deployed } = this.code;
+    const { floats } = this.machine;
+    this.deployed = deployment.values(this.currentParameters());
+    for (const key of deployed.entries.keys()) deployed.write(floats, key, this.deployed.get(key) as Float32Array);
+    this.machine.forgetConstants();
+    return this.deployed;
+  }
+
+  private runOf(batch: Batch, { epoch, learningRate } = { epoch: 0, learningRate: 0 }): Run {
+    const { seed } = this.options;
+    return { samples: batch.size, validSteps: validSteps(batch), learningRate, step: this.step, seed, epoch };
   }
 }
 

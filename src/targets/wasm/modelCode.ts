@@ -1,4 +1,5 @@
 import type { Graph, PopulationNode, ReadoutNode } from '../../ir/graph.ts';
+import { type Deployment, deploy } from '../../passes/deploy.ts';
 import type { CompileOptions } from '../target.ts';
 import type { Store, Variant } from './arrays.ts';
 import { addDriver } from './driver.ts';
@@ -6,7 +7,8 @@ import { Kernels } from './kernels/kernel.ts';
 import { padded } from './layout.ts';
 import { programEnd } from './machine.ts';
 import { Network } from './network.ts';
-import { type NeuronKernels, neuronKernels } from './neuron/neuron.ts';
+import { type NeuronKernels, neuronKernels, type PlannedNeuron } from './neuron/neuron.ts';
+import { planNeuron } from './neuron/plan.ts';
 import { ParameterVector } from './parameters.ts';
 import { type Buffer, type Program, ProgramBuilder, plan } from './program.ts';
 import { type Shape, shapeOf } from './shape.ts';
@@ -49,6 +51,9 @@ export class ModelCode {
   readonly kernels = new Kernels();
   readonly trained: ParameterVector;
   readonly fixed: ParameterVector;
+  /** What evaluation computes, and its parameters, which follow from those of the network. */
+  readonly deployment: Deployment;
+  readonly deployed: ParameterVector;
   readonly vectors: Vectors;
   readonly arena: number;
   /** Where gradients go that nobody asked for: those of frozen parameters of kernels that compute them anyway. */
@@ -57,7 +62,9 @@ export class ModelCode {
   private readonly options: CompileOptions;
   private readonly threads: number;
   private readonly store: Store;
+  private readonly deployedStore: Store;
   private readonly neurons = new Map<string, NeuronKernels>();
+  private readonly plans = new Map<string, PlannedNeuron>();
   readonly onesAt: { readonly address: number; readonly count: number };
 
   /** `threads`: how many there are to run it. */
@@ -88,8 +95,14 @@ export class ModelCode {
       align(address + 4 * (bytes + 4096)),
     );
     this.discarded = align(this.fixed.address + this.fixed.bytes);
-    this.arena = align(this.discarded + this.fixed.bytes);
+    this.deployment = deploy(graph);
+    this.deployed = new ParameterVector(
+      this.deployment.graph.parameters.filter((p) => p.role !== 'initialState'),
+      align(this.discarded + this.fixed.bytes),
+    );
+    this.arena = align(this.deployed.address + this.deployed.bytes);
     this.store = this.newStore(widest);
+    this.deployedStore = { ...this.store, parameter: (key) => this.deployed.buffer(key) };
     addDriver(this.kernels);
     this.writeAllKernels();
     this.kernels.complete = true;
@@ -102,7 +115,7 @@ export class ModelCode {
   }
 
   private calls(variant: Variant, options: PassOptions) {
-    const { graph } = this;
+    const graph = this.graphFor(variant);
     const { builder, network } = this.forward(variant);
     const results = finishForward(network, graph, options.weighted);
     const output = options.wantOutput || options.weighted ? builder.output(network.arrayOf(graph.output)) : null;
@@ -126,10 +139,17 @@ export class ModelCode {
 
   private forward(variant: Variant) {
     const builder = new ProgramBuilder(!variant.training);
-    const network = new Network(this.graph, this.kernels, builder, this.store, variant, (node, affine, asBits) =>
-      this.neuronsOf(node, affine, asBits),
-    );
+    const graph = this.graphFor(variant);
+    const store = variant.training ? this.store : this.deployedStore;
+    const network = new Network(graph, this.kernels, builder, store, variant, this.deployment.populations, {
+      trained: (node, affine, asBits) => this.neuronsOf(node, affine, asBits),
+      deployed: (node, affine) => this.deployedOf(node, affine),
+    });
     return { builder, network };
+  }
+
+  private graphFor({ training }: Variant): Graph {
+    return training ? this.graph : this.deployment.graph;
   }
 
   /** How many threads compute a sample of such a batch together. */
@@ -156,12 +176,18 @@ export class ModelCode {
   }
 
   private neuronsOf(node: PopulationNode | ReadoutNode, affine: readonly boolean[], asBits: boolean): NeuronKernels {
-    const key = node.id;
-    const known = this.neurons.get(key);
+    const known = this.neurons.get(node.id);
     if (known) return known;
-    const features = node.kind === 'population' ? node.size : node.type.features;
-    const made = neuronKernels(this.kernels, node.layer, node.step, features, affine, asBits);
-    this.neurons.set(key, made);
+    const made = neuronKernels(this.kernels, node.layer, node.step, featuresOf(node), affine, asBits);
+    this.neurons.set(node.id, made);
+    return made;
+  }
+
+  private deployedOf(node: PopulationNode | ReadoutNode, affine: readonly boolean[]): PlannedNeuron {
+    const known = this.plans.get(node.id);
+    if (known) return known;
+    const made = { name: node.layer, plan: planNeuron(node.step, featuresOf(node), affine, false) };
+    this.plans.set(node.id, made);
     return made;
   }
 
@@ -198,3 +224,6 @@ export class ModelCode {
     };
   }
 }
+
+const featuresOf = (node: PopulationNode | ReadoutNode): number =>
+  node.kind === 'population' ? node.size : node.type.features;

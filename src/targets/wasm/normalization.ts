@@ -1,6 +1,7 @@
 import type { Norm, ProjectionNode } from '../../ir/graph.ts';
 import type { Arrays, Lists, Operand, Product } from './arrays.ts';
 import { floatArgument } from './floats.ts';
+import { doubleProductKernel } from './kernels/doubleProduct.ts';
 import { productKernel, productStatisticsKernel } from './kernels/gather.ts';
 import { layernormBackwardKernel, layernormGradientKernel, layernormKernel } from './kernels/layernorm.ts';
 import type { Listed } from './kernels/lists.ts';
@@ -69,6 +70,26 @@ function inInference(network: Arrays, node: ProjectionNode, lists: Lists): Norma
     case 'layernorm':
       return layernorm(network, node, node.norm, network.multiply(product, `product ${node.id}`, features, time));
   }
+}
+
+/** The same where sums are due in float64: of an array. */
+export function normalizeInDouble(
+  network: Arrays,
+  node: ProjectionNode,
+  source: Buffer,
+  inputs: number,
+): { readonly array: Buffer | null; readonly raw: Operand | null } {
+  const { k, program, store } = network;
+  const { features, time } = node.type;
+  const weights = network.inRows(store.parameter(node.weight), inputs, features);
+  const x = network.array(`product ${node.id}`, features, time);
+  const rows = { rows: network.rowCount(time), ...network.rows(time) };
+  program.call(doubleProductKernel(k, inputs, features), network.variant.shape.chunks, { source, weights, x, ...rows });
+  if (node.norm.kind === 'layernorm') {
+    const { array } = layernorm(network, node, node.norm, x).value;
+    return { array, raw: null };
+  }
+  return { array: null, raw: { array: x, affine: node.bias ? biasOnly(network, node.bias) : null } };
 }
 
 function biasOnly({ store }: Arrays, bias: string) {

@@ -21,6 +21,9 @@ export interface Run {
   readonly learningRate: number;
   /** Optimiser steps, this one included. */
   readonly step: number;
+  /** With samples and layers, what random draws are keyed by. */
+  readonly seed: number;
+  readonly epoch: number;
 }
 
 /** A word, an address, or a word that is known when the program runs. */

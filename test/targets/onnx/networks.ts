@@ -105,7 +105,8 @@ function headOf(head: string, from: string): LayerConfig[] {
   return [readout, layerConfig({ name: 'pool', type: head, from: ['readout'] })];
 }
 
-function livelyParameters(graph: Graph, seed: number): Map<string, Float32Array> {
+/** Weights and statistics with which neurons spike. */
+export function livelyParameters(graph: Graph, seed: number): Map<string, Float32Array> {
   const parameters = initialParameters(graph, seed);
   for (const { key, role } of graph.parameters) {
     const stream = new Stream(seed, 'lively', key);

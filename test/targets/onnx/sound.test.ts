@@ -218,7 +218,7 @@ describe('minutes of spoken words and noisy pauses', () => {
         // From its first event on, with as much of the pause as the gate lets through.
         const alone = sound.slice(first * 160, (last + steps - 1) * 160 + 400);
         const expected = (await session.run({ x: row(alone) })).scores.data as Float32Array;
-        expect(largestDifference(scores, expected)).toBeLessThan(1e-3);
+        expect(largestDifference(scores, expected)).toBeLessThan(1e-5);
         heard.set(word, scores);
       }
       expect(heard.size, 'words').toBe(words.length);

@@ -93,14 +93,15 @@ export interface TracedModel {
   dispose(): Promise<void>;
 }
 
-/** An exported model in a session of its own that takes defaults from the file, as any other runtime does. */
+/** An exported model in a session of its own that takes defaults from the file, as any other runtime does; but for lengths. */
 export async function openTraced(graph: Graph, parameters: Tensors, fold: boolean): Promise<TracedModel> {
   const bytes = withTraces(exportOnnx(graph, parameters, { fold, metadata }), graph);
   const session = await InferenceSession.create(bytes, { logSeverityLevel: 3, intraOpNumThreads: 1 });
   return {
     async run(batch) {
       const x = new Tensor('float32', toDense(batch), [batch.size, batch.steps, batch.features]);
-      const results = await session.run({ x });
+      const lengths = BigInt64Array.from(batch.lengths ?? [batch.steps], BigInt);
+      const results = await session.run({ x, lengths: new Tensor('int64', lengths, [lengths.length]) });
       const traces = graph.layers.map(({ layer, features }) => {
         const values = Float64Array.from(results[`trace.${layer}`].data as Float32Array);
         return [layer, new Sequence(batch.steps, batch.size, features, values).toBatchMajor()] as const;
@@ -114,6 +115,8 @@ export async function openTraced(graph: Graph, parameters: Tensors, fold: boolea
 /** The exported model with one more output per layer: its activity, [time, batch, features], named `trace.LAYER`. */
 function withTraces(bytes: Uint8Array, graph: Graph): Uint8Array {
   const model = decodeModel(bytes);
+  // onnxruntime-node takes no inputs that have a default.
+  model.graph.initializer = model.graph.initializer.filter(({ name }) => name !== 'lengths');
   for (const { layer, features } of graph.layers) {
     const masked = model.graph.node.find((node) => node.output[0] === `${layer}.rate_masked`) as Node;
     const output = [`trace.${layer}`];

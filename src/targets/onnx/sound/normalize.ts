@@ -63,6 +63,7 @@ export function emitNormalize(
     oneStep: time.oneStep,
     integers: false,
     restart: time.restart === null ? null : { mask: time.restart, states: zeros },
+    firstProducts: null,
   });
   return { values: output, finalStates };
 }

@@ -273,6 +273,8 @@ export const v = {
   f64mul: binaryV(242, '*'),
   /** The two low lanes, unsigned integers, as float64. */
   lowToF64: unaryV(255, 'f64'),
+  /** float32 -> float64 of the two low lanes. */
+  promoteLow: unaryV(95, 'f64'),
   /** float64 -> float32 in the two low lanes. */
   demote: unaryV(94, 'f32'),
 };

@@ -1,8 +1,8 @@
 import type { Atom, Eqn, Var } from '../../../ir/step.ts';
-import { add, divU, type Expr, type Local, mul, remU } from '../assembler/expr.ts';
+import { add, divU, type Expr, type Local, loadV, lt, mul, remU, storeV } from '../assembler/expr.ts';
 import { call } from '../assembler/func.ts';
 import { eventBytes, spanBytes } from '../kernels/events.ts';
-import { type Kernel, type Kernels, rowParams } from '../kernels/kernel.ts';
+import { type Kernel, type Kernels, onPanel, panelStart, rowParams } from '../kernels/kernel.ts';
 import { listRowCall } from '../kernels/lists.ts';
 import { sumRows } from '../kernels/rows.ts';
 import { padded, panelsOf } from '../layout.ts';
@@ -37,7 +37,7 @@ export const listBytes = (features: number): number => spanBytes + padded(featur
 
 /** Arrays of one row per sample, by the parameters that they are given to. */
 interface RowArrays {
-  /** Initial states. */
+  /** Initial states, and their products where they are given. */
   readonly initial: readonly string[];
   /** Whose rows parts read as a whole. */
   readonly shared: readonly string[];
@@ -59,7 +59,7 @@ export function rowArrays(plan: NeuronPlan, form: InferenceForm): RowArrays {
   const outputNames = (whole: boolean) =>
     ownOutput(plan) && form.lists && isReadWhole(plan, form) === whole ? pair('output') : [];
   return {
-    initial: states.map((_, i) => `state${i}`),
+    initial: [...states.map((_, i) => `state${i}`), ...[...form.firstGiven].map((id) => `first${id}`)],
     shared: [...stateNames(true), ...outputNames(true), ...scratchNames(true)],
     own: [...stateNames(false), ...outputNames(false), ...scratchNames(false)],
     tiles: form.products.flatMap((is, i) => (is ? [`input${i}`] : [])),
@@ -123,11 +123,20 @@ export function inferenceKernel(k: Kernels, name: string, plan: NeuronPlan, form
       const target = writer.placeOf(eqn.out) as Place;
       if (eqn.prim !== 'matvec') return rowByRow(k, writer, c, eqn, eqn.args.map(operand), target);
       const [matrix, vector] = eqn.args;
-      if (lists && isListed(plan, form, vector)) lists.multiply(c, operand(matrix).base, target);
-      else {
-        if (step.body.some((e) => e.out === vector) || copies.has(vector)) meeting.write();
-        listAndMultiply(k, writer, c, { matrix: operand(matrix).base, source: operand(vector), target, list: ownList });
-      }
+      const multiply = () => {
+        if (lists && isListed(plan, form, vector)) lists.multiply(c, operand(matrix).base, target);
+        else
+          listAndMultiply(k, writer, c, {
+            matrix: operand(matrix).base,
+            source: operand(vector),
+            target,
+            list: ownList,
+          });
+      };
+      if (step.body.some((e) => e.out === vector) || copies.has(vector)) meeting.write();
+      if (form.firstGiven.has(eqn.out.id))
+        f.if(c.t, multiply, () => copyRows(writer, c, a[`first${eqn.out.id}`], target));
+      else multiply();
     };
     const kept = new Set(step.body.flatMap((e) => (places.has(e.out.id) ? [e.out.id] : [])));
     const stores = [...forwardStores(plan, states, output, copies)];
@@ -137,7 +146,7 @@ export function inferenceKernel(k: Kernels, name: string, plan: NeuronPlan, form
     }
     const begin = (c: StepContext) => {
       pairs.start();
-      const isNeeded = plan.products.some((p) => isListed(plan, form, p.vector));
+      const isNeeded = plan.products.some((p) => isListed(plan, form, p.vector) && !form.firstGiven.has(p.out.id));
       if (isNeeded) lists?.listRows(c, states[outputState(plan)].before, writer.rowBefore(c));
     };
     const together = form.lists || form.products.includes(true) || step.body.some((e) => !isElementwise(e.prim));
@@ -183,6 +192,24 @@ function placesOf(
   });
   for (const v of plan.inferenceScratch) places.set(v.id, sampled(a[`scratch${v.id}`]));
   return places;
+}
+
+/** The panels at hand of an array [samples, features]. */
+function copyRows(writer: BodyWriter, c: StepContext, source: Local, target: Place): void {
+  const { f, features } = writer;
+  const from = writer.rowsOf(sampled(source), c);
+  const to = writer.rowsOf(target, c);
+  const panel = f.let('panel', c.firstPanel);
+  f.while(lt(panel, c.endPanel), () => {
+    onPanel(f, features, panel, (vectors, width) => {
+      eachSampleRow(f, c, [from.row, to.row], ([fromRow, toRow]) => {
+        const read = f.let('read', add(panelStart(source, panel, from.rows), mul(fromRow, width)));
+        const write = f.let('write', add(panelStart(target.base, panel, to.rows), mul(toRow, width)));
+        for (let i = 0; i < vectors; i++) f.do(storeV(write, loadV(read, 16 * i), 16 * i));
+      });
+    });
+    f.set(panel, add(panel, 1));
+  });
 }
 
 /** The panels at hand of M x, where x is no output: it is listed for this product. */

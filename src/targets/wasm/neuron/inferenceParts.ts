@@ -18,6 +18,8 @@ export interface InferenceForm {
   readonly products: readonly boolean[];
   /** Whether the output is listed; otherwise it is an array. */
   readonly lists: boolean;
+  /** Recurrent products whose value at the first step is given, by id. */
+  readonly firstGiven: ReadonlySet<number>;
 }
 
 export const sampled = (base: Local): Place => ({ base, at: 'sample' });

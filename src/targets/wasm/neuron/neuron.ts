@@ -5,10 +5,14 @@ import { backwardKernel } from './backward.ts';
 import { forwardKernel } from './forward.ts';
 import { type NeuronPlan, planNeuron } from './plan.ts';
 
-/** The kernels of a neuron and what they rest on. */
-export interface NeuronKernels {
+/** A neuron whose code is yet to be written. */
+export interface PlannedNeuron {
   readonly name: string;
   readonly plan: NeuronPlan;
+}
+
+/** The kernels of a neuron in training, and what they rest on. */
+export interface NeuronKernels extends PlannedNeuron {
   readonly forward: Kernel;
   readonly backward: Kernel;
   /** Lists, per row, the neurons whose cotangents matter; null where all do. */

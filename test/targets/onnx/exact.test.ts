@@ -1,0 +1,76 @@
+import { describe, expect, it } from 'vitest';
+import type { Batch } from '../../../src/data/batch.ts';
+import type { Graph } from '../../../src/ir/graph.ts';
+import type { Tensors } from '../../../src/targets/target.ts';
+import { wasmTarget } from '../../../src/targets/wasm/target.ts';
+import { randomBatch as denseBatch, graphOf } from '../../support/graphs.ts';
+import { livelyParameters, randomCase } from './networks.ts';
+import { openTraced } from './support.ts';
+
+/**
+ * Recurrent adaptive neurons carry a difference in the last bit to another spike within tens of steps: programs agree on
+ * every spike of long sequences only where they agree on every bit.
+ */
+const options = {
+  seed: 1,
+  optimizer: { kind: 'sgd', momentum: 0, weightDecay: 0 },
+  clipNorm: null,
+} as const;
+
+const steps = 200;
+
+async function expectSameSpikes(graph: Graph, parameters: Tensors, batch: Batch): Promise<void> {
+  const trainer = await wasmTarget({ threads: 2 }).compile(graph, options);
+  trainer.load(parameters);
+  const evaluated = await trainer.evaluate(batch, { wantTraces: true });
+  trainer.dispose();
+  const model = await openTraced(graph, parameters, true);
+  const exported = await model.run(batch);
+  await model.dispose();
+  const counts = (i: number, perStep: number) => {
+    const step = Math.floor(i / perStep);
+    return step % steps < (batch.lengths?.[Math.floor(step / steps)] ?? steps);
+  };
+  for (const { layer, features } of graph.layers.filter(({ spiking }) => spiking)) {
+    const [own, other] = [evaluated, exported].map(({ traces }) => traces?.get(layer) as Float32Array);
+    expect(
+      own.some((v) => v !== 0),
+      `${layer} is active`,
+    ).toBe(true);
+    expect(
+      own.findIndex((v, i) => counts(i, features) && v !== other[i]),
+      `first difference in ${layer}`,
+    ).toBe(-1);
+  }
+  evaluated.scores.forEach((score, i) => {
+    expect(Math.abs(score - exported.scores[i])).toBeLessThan(1e-4);
+  });
+}
+
+describe.each(['LIF', 'adLIF', 'RLIF', 'RadLIF'])('%s', (type) => {
+  it.each([
+    ['one by one', 1, false, 'batchnorm' as const],
+    ['in batches of unequal lengths', 5, false, 'batchnorm' as const],
+    ['in both directions', 3, true, 'batchnorm' as const],
+    ['without a norm', 4, false, 'none' as const],
+  ])('spikes in the exported model as in evaluation, %s', async (_, size, bidirectional, norm) => {
+    const layer = { type, size: 97, norm, bias: norm === 'none', bidirectional };
+    const layers = [layer, { ...layer, size: 100, norm: 'batchnorm' as const }];
+    const network = { layers, merge: null, head: 'softmax_sum', batch: size, steps, padded: size > 1, seed: 7 };
+    const { graph, parameters, batch } = randomCase(network);
+    await expectSameSpikes(graph, parameters, batch);
+  });
+
+  it.each([1, 6])('spikes as in evaluation on real numbers, %i at a time', async (size) => {
+    const graph = graphOf(
+      [
+        { name: 'h0', type, from: ['input'], size: 93, norm: 'batchnorm' },
+        { name: 'h1', type, from: ['h0'], size: 70, norm: 'batchnorm' },
+        { name: 'out', type: 'LI', from: ['h1'], size: 3 },
+        { name: 'pool', type: 'softmax_sum', from: ['out'] },
+      ],
+      { features: 39 },
+    );
+    await expectSameSpikes(graph, livelyParameters(graph, 3), denseBatch({ size, steps, features: 39 }));
+  });
+});
