@@ -4,11 +4,9 @@
  *
  *   npm run build && node bench/trainStep.js --neuron RadLIF --hidden 512 --h5 FOLDER [--threads 2] [--warm 20] [--n 5]
  */
-import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { compileSource } from '../dist/compile.js';
-import { openPipeline } from '../dist/data/pipeline.js';
 import { wasmTarget } from '../dist/targets/wasm/target.js';
+import { adam, openNetwork } from './network.js';
 import { printProfile, profileCalls } from './profile.js';
 
 const { values } = parseArgs({
@@ -28,30 +26,22 @@ const { values } = parseArgs({
 const number = (key) => Number(values[key]);
 const median = (times) => times.toSorted((a, b) => a - b)[Math.floor(times.length / 2)];
 
-const readout =
-  values.neuron === 'GRU'
-    ? 'softmax_sum |> dense(classes, norm=batchnorm)'
-    : 'LI(classes, norm=batchnorm) |> softmax_sum';
-const text = `
-sparchc: 1
-name: bench
-data:
-  source: shd(folder="${resolve(values.h5 ?? '')}") |> bin(steps=${values.steps}, window=1.4s)
-  validation: test
-model: |
-  input |> ${number('layers') - 1} * ${values.neuron}(${values.hidden}, norm=batchnorm, dropout=0.1) |> ${readout}
-train: { epochs: 1, batch: ${values.batch} }
-`;
-const { experiment, graph } = compileSource({ name: 'bench', text, folder: process.cwd() });
 const batch = number('batch');
-const pipeline = await openPipeline(experiment.data, { batch, seed: 0 });
-const batches = [];
-for await (const b of pipeline.batches('train')) if (b.size === batch) batches.push(b);
-await pipeline.close();
+const { graph, batches } = await openNetwork({
+  neuron: values.neuron,
+  hidden: number('hidden'),
+  layers: number('layers'),
+  batch,
+  steps: number('steps'),
+  h5: values.h5 ?? '',
+});
 
 const started = performance.now();
-const optimizer = { kind: 'adam', beta1: 0.9, beta2: 0.999, eps: 1e-8, weightDecay: 0 };
-const model = await wasmTarget({ threads: number('threads') }).compile(graph, { seed: 0, optimizer, clipNorm: null });
+const model = await wasmTarget({ threads: number('threads') }).compile(graph, {
+  seed: 0,
+  optimizer: adam,
+  clipNorm: null,
+});
 const step = (i) => model.trainStep(batches[i % batches.length], { epoch: 0, learningRate: 0.01 });
 let result = await step(0);
 const startup = (performance.now() - started) / 1000;
