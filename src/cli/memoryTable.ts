@@ -39,6 +39,7 @@ export function memoryTable({ size, stepsKnown, plan }: TrainingMemory): string 
       ['for', 'MiB'],
       ['parameters', mebibytes(plan.parameters)],
       ['gradients and optimizer', mebibytes(plan.optimizer)],
+      ['parameters as they are evaluated', mebibytes(plan.evaluated)],
       [input, mebibytes(plan.input)],
       ...kept.filter(([, bytes]) => bytes !== mebibytes(0)),
       ['what lives shortly, in turns', mebibytes(plan.scratch)],
@@ -61,13 +62,13 @@ function shortageLine(shortage: Shortage): string {
 /** For programs; all in bytes. */
 export function memoryDocument({ size, plan }: TrainingMemory) {
   const { batch, steps, events } = size;
-  const { parameters, optimizer, input, kept, scratch, total } = plan;
+  const { parameters, optimizer, evaluated, input, kept, scratch, total } = plan;
   return {
     target: 'wasm',
     batch,
     steps,
     input_events: events,
-    bytes: { parameters, optimizer, input, kept: Object.fromEntries(kept), scratch, total },
+    bytes: { parameters, optimizer, evaluated, input, kept: Object.fromEntries(kept), scratch, total },
   };
 }
 

@@ -11,6 +11,8 @@ export interface MemoryPlan {
   readonly parameters: number;
   /** Gradients and the optimiser's moments. */
   readonly optimizer: number;
+  /** The parameters as they are evaluated. */
+  readonly evaluated: number;
   /** The batch: its events, or its features. */
   readonly input: number;
   /** What the forward pass keeps for the backward pass, by layer. */
@@ -41,14 +43,16 @@ export function memoryPlan(graph: Graph, options: CompileOptions, size: StepSize
   const source = graph.nodes.find((n) => n.kind === 'source')?.id;
   const parameters = code.trained.bytes + code.fixed.bytes;
   const optimizer = 3 * code.trained.bytes;
+  const evaluated = code.deployed.bytes;
   const input = bytesOf(kept.filter((p) => p.buffer.layer === source));
   const keptForLayers = kept.filter((p) => p.buffer.layer !== source);
   return {
     parameters,
     optimizer,
+    evaluated,
     input,
     kept: bytesByLayer(keptForLayers),
-    scratch: end - parameters - optimizer - input - bytesOf(keptForLayers),
+    scratch: end - parameters - optimizer - evaluated - input - bytesOf(keptForLayers),
     total: end,
     shortage: end > there ? shortage(graph, code, size, there) : null,
   };
