@@ -19,7 +19,7 @@ export function findWavefronts(graph: Graph, isWorth: (neurons: number) => boole
   return graph.nodes.flatMap((node) => {
     const found = node.kind === 'population' && isWorth(2 * node.size) ? endingIn(graph, node) : null;
     if (!found || taken.has(found.first.id)) return [];
-    taken.add(found.second.id);
+    for (const { id } of [found.first, found.second]) taken.add(id);
     return [found];
   });
 }

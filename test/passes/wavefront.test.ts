@@ -27,6 +27,11 @@ function found(
 it('finds pairs of layers of the same neurons', () => {
   expect(found({})).toEqual(['a b']);
   expect(found({ dropout: 0.3, bias: true }, { first: { dropout: 0.1 } })).toEqual(['a b']);
+  const fork = [
+    { ...layer, name: 'c', from: ['a'] },
+    { name: 'sum', type: 'merge', from: ['b', 'c'], operation: 'add' },
+  ];
+  expect(found({}, { more: fork })).toEqual(['a b']);
   const more = ['c', 'd', 'e'].map((name, i) => ({ ...layer, name, from: [['b', 'c', 'd'][i]] }));
   expect(found({}, { more })).toEqual(['a b', 'c d']);
 });

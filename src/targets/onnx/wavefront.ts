@@ -107,7 +107,8 @@ function emitWideScope(builder: GraphBuilder, parameters: ModelParameters, pair:
   const scope = new Scope(builder);
   const [v1, v2] = [first, second].map((layer) => layer.scope.transpose(recurrence.matrix));
   const above = builder.op('Concat', [v1, between.matrix], `${id}.first_rows`, { axis: 1 });
-  const below = builder.op('Concat', [builder.zeros([size, size]), v2], `${id}.second_rows`, { axis: 1 });
+  const zeros = builder.op('ConstantOfShape', [builder.ints([size, size])], `${id}.no_rows`);
+  const below = builder.op('Concat', [zeros, v2], `${id}.second_rows`, { axis: 1 });
   const block = builder.op('Concat', [above, below], `${id}.both_rows`, { axis: 0 });
   scope.bindTranspose(recurrence.matrix, block, 2 * size);
   for (const { name, variable } of step.parameters) {

@@ -93,8 +93,8 @@ describe.skipIf(!available)('the official checker accepts', () => {
     expect(report.shapes).toMatchObject({ scores: ['batch', 3], output: ['batch', 'time', 3] });
   });
 
-  it.each(['float16', 'int8'] as const)('weights stored as %s', (weights) => {
-    const { graph, parameters } = randomCase({ ...common, layers: [spiking], merge: null, head: 'mean' });
+  it.each(['float32', 'float16', 'int8'] as const)('two layers in one loop, weights stored as %s', (weights) => {
+    const { graph, parameters } = randomCase({ ...common, layers: [spiking, spiking], merge: null, head: 'mean' });
     const path = join(folder, 'small.onnx');
     writeFileSync(path, exportOnnx(graph, parameters, { fold: true, weights, metadata }));
     const { stderr, status } = spawnSync(python, ['-c', script, path], { encoding: 'utf8' });
