@@ -161,6 +161,12 @@ export function nodeById(graph: Graph, id: NodeId): GraphNode {
   return node;
 }
 
+/** The nodes that a node reads. */
+export function inputsOf(node: GraphNode): readonly NodeId[] {
+  if (node.kind === 'source') return [];
+  return 'inputs' in node ? node.inputs : [node.input];
+}
+
 /** The layer that a node is part of: what is no layer's goes by its own name. */
 export function layerOf(graph: Graph, node: GraphNode): string {
   if ('layer' in node) return node.layer;

@@ -1,4 +1,4 @@
-import type { Graph, GraphNode, NodeId, ProjectionNode } from '../ir/graph.ts';
+import { type Graph, type GraphNode, inputsOf, type NodeId, type ProjectionNode } from '../ir/graph.ts';
 import type { Step } from '../ir/step.ts';
 import { type DeployedPopulation, deployPopulation } from './deployPopulation.ts';
 import { deployProjection, type Part, type Values } from './deployProjection.ts';
@@ -6,7 +6,7 @@ import { deployProjection, type Part, type Values } from './deployProjection.ts'
 /**
  * A network for evaluation alone: batchnorm is part of the weights, neurons compute what changes over time and nothing else.
  * Where spikes are ahead, no sum depends on the order of its terms: weights that meet spikes or counts are rounded so that
- * float32 holds all their sums, other products are added up in float64. So every target that computes the deployed
+ * float32 holds all their sums, projections of real numbers are added up in float64. So every target that computes the deployed
  * graph's equations in float32, one by one, finds the same spikes to the bit.
  */
 export interface Deployment {
@@ -73,11 +73,6 @@ function nodesBeforeSpikes({ nodes }: Graph): ReadonlySet<NodeId> {
 }
 
 const hasSpikes = ({ body }: Step): boolean => body.some(({ prim }) => prim === 'spike');
-
-function inputsOf(node: GraphNode): readonly NodeId[] {
-  if (node.kind === 'source') return [];
-  return 'inputs' in node ? node.inputs : [node.input];
-}
 
 function keysOf(node: GraphNode): string[] {
   if (node.kind === 'projection') {

@@ -73,7 +73,7 @@ export function deployPopulation(
       const values = new Map<string, Float32Array>();
       for (const { name, variable } of step.parameters) {
         const value = computed.parameters.get(name) as Float64Array;
-        const isFactor = context.isExact && products.some(({ eqn }) => eqn.args[0] === variable);
+        const isFactor = context.isExact && deployed.spikeMatrices.has(variable);
         values.set(keys[name], isFactor ? toExactSums(value, null, size, 1).matrix : new Float32Array(value));
       }
       drives.forEach((drive, i) => {

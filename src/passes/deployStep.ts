@@ -1,5 +1,6 @@
 import { atomValue, type Env, evaluate } from '../ir/evaluate.ts';
-import type { Eqn, Step, StepParameter, Var } from '../ir/step.ts';
+import { typeOf } from '../ir/primitives.ts';
+import type { Atom, Eqn, Step, StepParameter, Var } from '../ir/step.ts';
 import { combineSums, evaluateScaled, type ScaledMatrix } from './combineSums.ts';
 import { takeInputFactors } from './inputFactors.ts';
 
@@ -11,6 +12,8 @@ export interface DeployedStep {
   readonly values: (parameters: ReadonlyMap<string, Float32Array>, size: number) => DeployedValues;
   /** Products of a matrix with a state that holds spikes after the first step, by the state's name. */
   readonly products: readonly { readonly eqn: Eqn; readonly state: string }[];
+  /** The matrices that are multiplied by spikes or counts, be they of the step at hand or of earlier ones. */
+  readonly spikeMatrices: ReadonlySet<Var>;
 }
 
 export interface DeployedValues {
@@ -52,6 +55,9 @@ export function deployStep(original: Step, diagonals: boolean, isFree: (input: n
       };
     },
     products: productsOfSpikes(step),
+    spikeMatrices: new Set(
+      step.body.flatMap(({ prim, args }) => (prim === 'matvec' && holdsEvents(step, args[1]) ? [args[0] as Var] : [])),
+    ),
   };
 }
 
@@ -74,4 +80,16 @@ function productsOfSpikes({ body, states }: Step): DeployedStep['products'] {
     const state = eqn.prim === 'matvec' ? states.find(isOperand) : undefined;
     return state ? [{ eqn, state: state.name }] : [];
   });
+}
+
+/** Whether a variable holds spikes or counts, a state at least after some steps. */
+function holdsEvents({ states }: Step, atom: Atom): boolean {
+  const followed = new Set<Atom>();
+  for (let value: Atom | undefined = atom; value && !followed.has(value); ) {
+    if (typeOf(value).set !== 'real') return true;
+    followed.add(value);
+    const before: Atom = value;
+    value = states.find((state) => state.before === before)?.after;
+  }
+  return false;
 }

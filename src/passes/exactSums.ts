@@ -2,7 +2,8 @@
  * Rounds the rows of a matrix [rows, columns], and a bias for each where there is one, to multiples of a power of two of
  * which float32 holds every sum that can come up: sums then are the same whatever their order. That is so where the numbers
  * that meet a row, counts of events, add its positive elements up to at most `times` their sum, and its negative ones alike;
- * 1 is enough for spikes. Elements change by at most 2^-24 * `times` of the larger of these sums.
+ * 1 is enough for spikes. Elements change by at most (1 + 2^-12) * 2^-24 * `times` of the larger of these sums,
+ * the bias counted in.
  */
 export function toExactSums(
   matrix: Float64Array,

@@ -1,4 +1,4 @@
-import { type Graph, type NodeId, nodeById, type PopulationNode, type ProjectionNode } from '../ir/graph.ts';
+import { type Graph, inputsOf, type NodeId, nodeById, type PopulationNode, type ProjectionNode } from '../ir/graph.ts';
 import { primRules } from '../ir/primitives.ts';
 import type { Eqn, Step, Var } from '../ir/step.ts';
 
@@ -38,11 +38,6 @@ function endingIn(graph: Graph, second: PopulationNode): Wavefront | null {
 function beforeDropout(graph: Graph, id: NodeId): Graph['nodes'][number] {
   const node = nodeById(graph, id);
   return node.kind === 'dropout' ? beforeDropout(graph, node.input) : node;
-}
-
-function inputsOf(node: Graph['nodes'][number]): readonly NodeId[] {
-  if (node.kind === 'source') return [];
-  return 'inputs' in node ? node.inputs : [node.input];
 }
 
 /** What a step computes: for equal ones, the same variables mean the same. */

@@ -44,8 +44,11 @@ it('changes weights by a little of the sums of their row', () => {
       const columns = values.length / rows;
       matrix.forEach((v, k) => {
         const row = values.slice(k - (k % columns), k - (k % columns) + columns);
-        const size = row.reduce((total, w) => total + Math.abs(w), 0);
-        expect(Math.abs(v - values[k])).toBeLessThanOrEqual(size * times * 2 ** -23 + 2 ** -127);
+        const size = Math.max(
+          row.reduce((total, w) => total + Math.max(0, w), 0),
+          row.reduce((total, w) => total + Math.max(0, -w), 0),
+        );
+        expect(Math.abs(v - values[k])).toBeLessThanOrEqual(size * times * (1 + 2 ** -11) * 2 ** -24 + 2 ** -127);
       });
     }),
   );
@@ -56,4 +59,26 @@ it('leaves zeros and numbers that are none as they are', () => {
     0, 0,
   ]);
   expect(toExactSums(Float64Array.of(0, 0, Number.NaN, 1), null, 2, 1).matrix[2]).toBeNaN();
+});
+
+it('has room for counts of up to four on average', () => {
+  const count = fc.integer({ min: 0, max: 8 });
+  fc.assert(
+    fc.property(fc.array(fc.tuple(fc.double({ min: -50, max: 50, noNaN: true }), count), { minLength: 4 }), (pairs) => {
+      const mean = (sign: number) => {
+        const own = pairs.filter(([w]) => Math.sign(w) === sign);
+        return own.reduce((t, [w, n]) => t + w * n, 0) / own.reduce((t, [w]) => t + w, 0);
+      };
+      fc.pre(!(mean(1) > 4 || mean(-1) > 4));
+      const { matrix } = toExactSums(
+        Float64Array.from(pairs, ([w]) => w),
+        null,
+        1,
+        4,
+      );
+      const terms = pairs.map(([, n], i) => matrix[i] * n);
+      expect(sum(terms.toSorted((a, b) => a - b))).toBe(sum(terms));
+      expect(terms.reduce((total, v) => total + v, 0)).toBe(sum(terms));
+    }),
+  );
 });

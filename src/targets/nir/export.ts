@@ -1,5 +1,12 @@
 import { UserError } from '../../diagnostics/diagnostic.ts';
-import type { Graph, GraphNode, MergeNode, NodeId, PopulationNode, ProjectionNode } from '../../ir/graph.ts';
+import {
+  type Graph,
+  inputsOf,
+  type MergeNode,
+  type NodeId,
+  type PopulationNode,
+  type ProjectionNode,
+} from '../../ir/graph.ts';
 import { foldBatchnorm } from '../../passes/foldBatchnorm.ts';
 import type { Tensors } from '../target.ts';
 import { type NirArray, type NirEdge, type NirFile, type NirGraph, type NirNode, vector } from './graph.ts';
@@ -200,11 +207,6 @@ class Exporting {
     for (const input of inputs) this.edges.push([input, name]);
     return name;
   }
-}
-
-function inputsOf(node: GraphNode): readonly NodeId[] {
-  if (node.kind === 'source') return [];
-  return 'inputs' in node ? node.inputs : [node.input];
 }
 
 /** `h1.I` is the projection of the layer `h1`, and `h1` that of a dense layer. */

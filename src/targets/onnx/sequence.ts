@@ -190,6 +190,8 @@ function emitProduct(scope: Scope, sequence: Sequence, ahead: ProductAhead, stat
 
 /** The recurrences that the loop can be computed by without taking step after step; null where that is not so. */
 function directRecurrences(scope: Scope, { schedule, stacked }: Loop): Recurrence[] | null {
+  // Whether a potential reaches its threshold must not hang on the order of a sum.
+  if (schedule.after.some(({ prim }) => prim === 'spike' || prim === 'greater')) return null;
   const recurrences = recurrencesOf(schedule);
   // Powers of larger factors would overflow.
   const areStable = recurrences?.every(({ factor }) => factor === null || scope.contractions.has(factor.id));

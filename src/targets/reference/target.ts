@@ -1,5 +1,5 @@
 import type { Batch } from '../../data/batch.ts';
-import type { Graph, GraphNode, NodeId, PopulationNode } from '../../ir/graph.ts';
+import { type Graph, type GraphNode, inputsOf, type NodeId, type PopulationNode } from '../../ir/graph.ts';
 import { drawDropoutMask, drawInitialStates, initialParameters } from '../draws.ts';
 import type {
   CompiledModel,
@@ -234,11 +234,6 @@ class ReferenceModel implements CompiledModel {
       traces: request.wantTraces ? new Map(traces) : undefined,
     };
   }
-}
-
-function inputsOf(node: GraphNode): readonly NodeId[] {
-  if (node.kind === 'source') return [];
-  return 'inputs' in node ? node.inputs : [node.input];
 }
 
 function accumulate(cotangents: Map<NodeId, Sequence>, id: NodeId, cotangent: Sequence): void {

@@ -1,4 +1,4 @@
-import type { Graph, GraphNode, NodeId, Parameter } from '../../ir/graph.ts';
+import { type Graph, type GraphNode, inputsOf, type NodeId, type Parameter } from '../../ir/graph.ts';
 import { dropout } from './nodes/dropout.ts';
 import { merge } from './nodes/merge.ts';
 import type { Context, NodeResult } from './nodes/node.ts';
@@ -86,20 +86,6 @@ export class Network {
     const result = this.results.get(id);
     if (!result) throw new Error(`node "${id}" is read before it is computed`);
     return result;
-  }
-}
-
-export function inputsOf(node: GraphNode): readonly NodeId[] {
-  switch (node.kind) {
-    case 'source':
-      return [];
-    case 'population':
-    case 'merge':
-      return node.inputs;
-    case 'projection':
-    case 'dropout':
-    case 'readout':
-      return [node.input];
   }
 }
 

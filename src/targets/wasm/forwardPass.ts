@@ -2,6 +2,7 @@ import {
   type DropoutNode,
   type Graph,
   type GraphNode,
+  inputsOf,
   layerOf,
   type MergeNode,
   type NodeId,
@@ -362,11 +363,6 @@ export class ForwardPass extends Arrays {
   protected readersOf(id: NodeId): number {
     return this.graph.nodes.flatMap(inputsOf).filter((input) => input === id).length;
   }
-}
-
-export function inputsOf(node: GraphNode): readonly NodeId[] {
-  if (node.kind === 'source') return [];
-  return 'inputs' in node ? node.inputs : [node.input];
 }
 
 const affineOf = (inputs: readonly (Operand | Product)[]): boolean[] => inputs.map(({ affine }) => affine !== null);

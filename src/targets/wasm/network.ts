@@ -1,16 +1,17 @@
-import type {
-  DropoutNode,
-  Graph,
-  GraphNode,
-  MergeNode,
-  NodeId,
-  PopulationNode,
-  ProjectionNode,
-  ReadoutNode,
+import {
+  type DropoutNode,
+  type Graph,
+  type GraphNode,
+  inputsOf,
+  layerOf,
+  type MergeNode,
+  type NodeId,
+  type PopulationNode,
+  type ProjectionNode,
+  type ReadoutNode,
 } from '../../ir/graph.ts';
-import { layerOf } from '../../ir/graph.ts';
 import type { Mask } from './arrays.ts';
-import { ForwardPass, inputsOf } from './forwardPass.ts';
+import { ForwardPass } from './forwardPass.ts';
 import { gatedInputGradientKernel, inputGradientKernel, scratchBytes } from './kernels/dots.ts';
 import { Layer } from './layer.ts';
 import type { Buffer } from './program.ts';

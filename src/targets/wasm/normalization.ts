@@ -11,7 +11,6 @@ import {
   normGradientKernel,
   normSumsKernel,
   rowSumsKernel,
-  runningKernel,
   totalKernel,
 } from './kernels/norm.ts';
 import { arrayBytes, padded, panelsOf } from './layout.ts';
@@ -52,24 +51,17 @@ function inTraining(network: Arrays, node: ProjectionNode, lists: Lists): Normal
   return { value: { array: null, raw }, backward: (d) => biasGradient(network, bias, d, features, time) };
 }
 
-/** Where nothing but an affine part comes after the product, that is left to whoever reads it. */
+/** Of a deployed graph, which has no batchnorm. A bias after the product is left to whoever reads it. */
 function inInference(network: Arrays, node: ProjectionNode, lists: Lists): Normalization {
   const { features, time } = node.type;
   const weights = network.inRows(network.store.parameter(node.weight), lists.features, features);
   const product = { lists, weights, affine: null };
   const backward = () => {};
-  switch (node.norm.kind) {
-    case 'none': {
-      const affine = node.bias ? biasOnly(network, node.bias) : null;
-      return { value: { array: null, raw: { ...product, affine } }, backward };
-    }
-    case 'batchnorm': {
-      const affine = withRunningStatistics(network, node, node.norm);
-      return { value: { array: null, raw: { ...product, affine } }, backward };
-    }
-    case 'layernorm':
-      return layernorm(network, node, node.norm, network.multiply(product, `product ${node.id}`, features, time));
+  if (node.norm.kind === 'layernorm') {
+    return layernorm(network, node, node.norm, network.multiply(product, `product ${node.id}`, features, time));
   }
+  const affine = node.bias ? biasOnly(network, node.bias) : null;
+  return { value: { array: null, raw: { ...product, affine } }, backward };
 }
 
 /** The same where sums are due in float64: of an array. */
@@ -130,12 +122,6 @@ function batchnormParts(network: Arrays, node: ProjectionNode, norm: Batchnorm) 
   };
   const { mean, scale } = coefficients;
   return { vector, coefficients, own, affine: { mean, scale, bias: own.bias } };
-}
-
-function withRunningStatistics(network: Arrays, node: ProjectionNode, norm: Batchnorm) {
-  const { coefficients, own, affine } = batchnormParts(network, node, norm);
-  network.program.constant(runningKernel(network.k, node.type.features), 1, { ...own, ...coefficients });
-  return affine;
 }
 
 function batchnorm(

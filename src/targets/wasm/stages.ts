@@ -21,7 +21,7 @@ const lookahead = 6;
 /**
  * Cuts calls into stages: a call is in a later stage than one before it that used one of its buffers, unless both only read
  * it. Calls move into an earlier stage where an uneven call would leave threads without work. The first `fixed` calls stay
- * the first, and calls from `boundary` on stay behind those before it.
+ * the first, and calls from `boundary` on come in no earlier stage than those before it.
  */
 export function cutIntoStages(given: readonly Call[], fixed: number, boundary: number): Stages {
   const moved = fillGaps(given, naturalStages(given), boundary);

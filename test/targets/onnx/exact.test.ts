@@ -55,7 +55,7 @@ describe.each(['LIF', 'adLIF', 'RLIF', 'RadLIF'])('%s', (type) => {
     ['without a norm', 4, false, 'none' as const],
   ])('spikes in the exported model as in evaluation, %s', async (_, size, bidirectional, norm) => {
     const layer = { type, size: 97, norm, bias: norm === 'none', bidirectional };
-    const layers = [layer, { ...layer, size: 100, norm: 'batchnorm' as const }];
+    const layers = [layer, { ...layer, size: size === 1 ? 97 : 100, norm: 'batchnorm' as const }];
     const network = { layers, merge: null, head: 'softmax_sum', batch: size, steps, padded: size > 1, seed: 7 };
     const { graph, parameters, batch } = randomCase(network);
     await expectSameSpikes(graph, parameters, batch);
@@ -73,4 +73,40 @@ describe.each(['LIF', 'adLIF', 'RLIF', 'RadLIF'])('%s', (type) => {
     );
     await expectSameSpikes(graph, livelyParameters(graph, 3), denseBatch({ size, steps, features: 39 }));
   });
+});
+
+const ownNeurons = `
+neuron Reverberating {
+  input I
+  param alpha in [0.8, 0.95]
+  recurrent V = orthogonal(diagonal=0)
+  state u = uniform(0, 1), w = 0, s = uniform(0, 1)
+  u' = alpha * (u - s) + (1 - alpha) * (I - w)
+  s' = spike(u' - 1, boxcar(0.5))
+  w' = 0.5 * w + V @ s'
+  output s'
+}
+neuron Detector {
+  input I
+  param alpha in [0.8, 0.95]
+  state u = 0
+  u' = alpha * u + (1 - alpha) * I
+  output spike(u' - 1, boxcar(0.5))
+}`;
+
+it.each([
+  ['a neuron that multiplies by the spikes of the same step', 'Reverberating', 400],
+  ['a neuron without reset', 'Detector', 50],
+  ['wide layers, whose products are event-driven', 'RadLIF', 400],
+])('spikes as in evaluation, one sample alone: %s', async (_, type, size) => {
+  const graph = graphOf(
+    [
+      { name: 'h0', type, from: ['input'], size, norm: 'batchnorm' },
+      { name: 'h1', type, from: ['h0'], size: 50, norm: 'batchnorm' },
+      { name: 'out', type: 'LI', from: ['h1'], size: 3 },
+      { name: 'pool', type: 'softmax_sum', from: ['out'] },
+    ],
+    { features: 39, define: ownNeurons },
+  );
+  await expectSameSpikes(graph, livelyParameters(graph, 3), denseBatch({ size: 1, steps, features: 39 }));
 });

@@ -163,19 +163,6 @@ function blendInto(f: Func, address: Expr, value: Expr, momentum: Expr): void {
   f.do(storeV(address, v.add(kept, v.mul(value, v.splatF32(momentum)))));
 }
 
-/** The coefficients of batchnorm in evaluation, from the running statistics. */
-export function runningKernel(k: Kernels, features: number): Kernel {
-  const params = ['weight', 'ownBias', 'scale', 'mean', 'inverse', 'runningMean', 'runningVar', 'f_eps'] as const;
-  return k.kernel(`running_${features}`, params, (f, _, a) => {
-    eachFeature(f, features, (o) => {
-      const mean = f.let('m', loadV(add(a.runningMean, o)));
-      f.if(a.ownBias, () => f.set(mean, v.sub(mean, loadV(add(a.ownBias, o)))));
-      const deviation = v.sqrt(v.add(loadV(add(a.runningVar, o)), v.splatF32(a.f_eps)));
-      storeAffine(f, a, o, mean, f.let('inv', v.div(splat(1), deviation)));
-    });
-  });
-}
-
 /** y = (x - mean) * scale + bias. */
 export function affineKernel(k: Kernels, features: number): Kernel {
   const params = ['x', 'y', 'rows', 'mean', 'scale', 'bias', ...rowParams] as const;

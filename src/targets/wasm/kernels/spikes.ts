@@ -6,7 +6,7 @@ import { eachRow, eachStep, type Kernel, type Kernels, onPanel, panelStart, rowP
 import { eachBit } from './lists.ts';
 import { maskedVector, maskWord, scaleOf } from './masks.ts';
 
-/** Spikes [rows, features] as bits, which lie as those of dropout masks do. */
+// Spikes [rows, features] as bits lie as those of dropout masks do.
 
 /**
  * Lists the spikes of a row from address `out` on, times a dropout mask where `p` is given; gives the end of the list. `word`
