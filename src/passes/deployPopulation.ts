@@ -71,11 +71,6 @@ export function deployPopulation(
       const given = new Map(Object.entries(node.parameters).map(([name, key]) => [name, original(key)]));
       const computed = deployed.values(given, size);
       const values = new Map<string, Float32Array>();
-      for (const { name, variable } of step.parameters) {
-        const value = computed.parameters.get(name) as Float64Array;
-        const isFactor = context.isExact && deployed.spikeMatrices.has(variable);
-        values.set(keys[name], isFactor ? toExactSums(value, null, size, 1).matrix : new Float32Array(value));
-      }
       drives.forEach((drive, i) => {
         if (!drive) return;
         const affine = multiplied(foldBatchnorm(drive, original), computed.inputFactors.get(step.inputs[i].name));
@@ -88,6 +83,12 @@ export function deployPopulation(
           : projectionValues(context, drive, affine, size);
         for (const [key, value] of driven) values.set(key, value);
       });
+      for (const { name, variable } of step.parameters) {
+        if (values.has(keys[name])) continue;
+        const value = computed.parameters.get(name) as Float64Array;
+        const isFactor = context.isExact && deployed.spikeMatrices.has(variable);
+        values.set(keys[name], isFactor ? toExactSums(value, null, size, 1).matrix : new Float32Array(value));
+      }
       for (const { key, state, matrix } of firstProducts.values()) {
         const initial = original(node.initialStates[state]);
         values.set(key, productOf(values.get(matrix) as Float32Array, initial, size));

@@ -26,6 +26,8 @@ export class Scope {
   /** The same matrices for event-driven products, made where they are first asked for. */
   private readonly rowMatrices: Map<number, () => RowMatrix>;
   readonly products: ProductOptions;
+  /** Products with spikes: exact, if nothing else is added up along with them. */
+  readonly exactProducts = new Set<Value>();
   /** Variables that are known to lie between -1 and 1, by id. */
   readonly contractions: Set<number>;
 
@@ -80,7 +82,12 @@ export function emitEquations(scope: Scope, eqns: readonly Eqn[]): void {
 type Emitter = (scope: Scope, args: readonly Atom[], wish: string) => Value;
 
 const emitters: Readonly<Record<Prim, Emitter>> = {
-  add: elementwise('Add'),
+  add(scope, args, wish) {
+    const operands = args.map((a) => scope.value(a));
+    // onnxruntime makes one operator of MatMul and Add, which starts with what is added: a sum in another order.
+    const opType = operands.some((v) => scope.exactProducts.has(v)) ? 'Sum' : 'Add';
+    return scope.builder.op(opType, operands, wish);
+  },
   sub: elementwise('Sub'),
   mul: elementwise('Mul'),
   div: elementwise('Div'),
@@ -126,9 +133,12 @@ const emitters: Readonly<Record<Prim, Emitter>> = {
     if (products.integers && typeOf(x).set === 'spike') {
       return emitIntegerProduct(builder, vector, scope.transpose(matrix), wish);
     }
-    if (x.kind === 'var' && products.events?.has(x.id))
-      return emitEventProduct(builder, vector, 2, scope.rowMatrix(matrix), wish);
-    return builder.op('MatMul', [vector, scope.transpose(matrix)], wish);
+    const product =
+      x.kind === 'var' && products.events?.has(x.id)
+        ? emitEventProduct(builder, vector, 2, scope.rowMatrix(matrix), wish)
+        : builder.op('MatMul', [vector, scope.transpose(matrix)], wish);
+    if (typeOf(x).set !== 'real') scope.exactProducts.add(product);
+    return product;
   },
 
   matvecTransposed(scope, [matrix, x], wish) {

@@ -4,9 +4,10 @@ import type { GraphBuilder, Value } from './builder.ts';
 import type { WeightType } from './compress.ts';
 import type { Scope } from './equations.ts';
 import { isWorthEvents } from './events.ts';
+import type { FirstProducts } from './firstProducts.ts';
 import type { ModelParameters } from './parameters.ts';
 import { bindParameters, emitPrelude } from './prelude.ts';
-import { emitSequence, type FirstProducts, type Sequence } from './sequence.ts';
+import { emitSequence, type Sequence } from './sequence.ts';
 import type { TimeAxis } from './timeAxis.ts';
 
 export function stateInput(layer: string, state: string): string {

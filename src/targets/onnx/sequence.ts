@@ -1,10 +1,11 @@
 import type { Atom, Step, Var } from '../../ir/step.ts';
-import { computeProductsAhead, type ProductAhead } from '../../passes/productsAhead.ts';
+import { computeProductsAhead } from '../../passes/productsAhead.ts';
 import { type Schedule, scheduleForward } from '../../passes/schedule.ts';
 import type { GraphBuilder, Value } from './builder.ts';
 import { emitEquations, type ProductOptions, Scope } from './equations.ts';
 import { isWorthEvents } from './events.ts';
-import { dataTypes, type Subgraph, valueInfo } from './proto.ts';
+import { emitFirstProducts, emitProduct, type FirstProducts, knownProduct } from './firstProducts.ts';
+import { type Subgraph, valueInfo } from './proto.ts';
 import { emitRecurrence, type Recurrence, recurrencesOf } from './recurrence.ts';
 
 export interface Sequence {
@@ -27,14 +28,6 @@ export interface Sequence {
   readonly restart: { readonly mask: Value; readonly states: readonly Value[] } | null;
   /** Products of the fixed initial states, known beforehand; null where none are. */
   readonly firstProducts: FirstProducts | null;
-}
-
-/** Values that broadcast to [rows, features]. */
-export interface FirstProducts {
-  /** The fixed initial states, in the order of the step's states. */
-  readonly states: readonly Value[];
-  /** By the product's variable. */
-  readonly products: ReadonlyMap<number, Value>;
 }
 
 /**
@@ -156,41 +149,10 @@ function emitScanAhead(scope: Scope, loop: Loop, rows: Rows): Results {
   return results.toSpliced(step.states.length, ahead.length);
 }
 
-/** The products of the initial states: of rows that start at the fixed states, those known beforehand. */
-export function emitFirstProducts(scope: Scope, sequence: Sequence, ahead: readonly ProductAhead[]): Value[] {
-  const { builder } = scope;
-  const { initialStates, firstProducts } = sequence;
-  return ahead.map((product) => {
-    const { state } = product;
-    const computed = emitProduct(scope, sequence, product, initialStates);
-    const known = knownProduct(sequence, product);
-    if (!firstProducts || known === undefined) return computed;
-    const i = stateIndex(sequence, product);
-    const same = builder.op('Equal', [initialStates[i], firstProducts.states[i]], `${state.name}_same`);
-    const ones = builder.op('Cast', [same], `${state.name}_ones`, { to: dataTypes.float32 });
-    const least = builder.op('ReduceMin', [ones], `${state.name}_least`, { axes: [-1], keepdims: 1 });
-    const isFixed = builder.op('Cast', [least], `${state.name}_is_fixed`, { to: dataTypes.bool });
-    return builder.op('Where', [isFixed, known, computed], `${product.product.out.name}_first`);
-  });
-}
-
-const knownProduct = ({ firstProducts }: Sequence, { product }: ProductAhead): Value | undefined =>
-  firstProducts?.products.get(product.out.id);
-
-const stateIndex = ({ step }: Sequence, { state }: ProductAhead): number =>
-  step.states.findIndex(({ before }) => before.id === state.id);
-
-/** The product with the state among some values of all states. */
-function emitProduct(scope: Scope, sequence: Sequence, ahead: ProductAhead, states: readonly Value[]): Value {
-  const inner = new Scope(scope.builder, scope, scope.products);
-  inner.bind(ahead.state, states[stateIndex(sequence, ahead)]);
-  emitEquations(inner, [ahead.product]);
-  return inner.value(ahead.product.out);
-}
-
 /** The recurrences that the loop can be computed by without taking step after step; null where that is not so. */
 function directRecurrences(scope: Scope, { schedule, stacked }: Loop): Recurrence[] | null {
   // Whether a potential reaches its threshold must not hang on the order of a sum.
+
   if (schedule.after.some(({ prim }) => prim === 'spike' || prim === 'greater')) return null;
   const recurrences = recurrencesOf(schedule);
   // Powers of larger factors would overflow.

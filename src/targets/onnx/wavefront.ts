@@ -5,11 +5,12 @@ import { recurrenceOf, type SpikeRecurrence, type Wavefront } from '../../passes
 import type { GraphBuilder, Value } from './builder.ts';
 import { emitEquations, Scope } from './equations.ts';
 import { isWorthEvents } from './events.ts';
+import { emitFirstProducts } from './firstProducts.ts';
 import type { ModelParameters } from './parameters.ts';
 import { type EmittedLayer, type EmittedPopulation, emitSurroundings } from './population.ts';
 import { emitProjection } from './projection.ts';
 import { type Subgraph, valueInfo } from './proto.ts';
-import { distinct, emitFirstProducts, emitScan, emitSequence, type Sequence } from './sequence.ts';
+import { distinct, emitScan, emitSequence, type Sequence } from './sequence.ts';
 import type { TimeAxis } from './timeAxis.ts';
 
 /** One matrix for two layers holds four, one of them of zeros: where matrices are large, reading them takes more than operators do. */
@@ -136,7 +137,7 @@ function emitOneLoop(builder: GraphBuilder, pair: Pair, wide: Scope): Value[] {
   const start = builder.ints([0]);
   const ahead = computeProductsAhead(schedule);
   const [product1, product2] = [first, second].map(
-    ({ scope, sequence }) => emitFirstProducts(new Scope(builder, scope), { ...sequence, inputs: [] }, ahead.ahead)[0],
+    ({ scope, sequence }) => emitFirstProducts(new Scope(builder, scope), sequence, ahead.ahead)[0],
   );
 
   const input1 = builder.op('Gather', [input, builder.index(0)], `${first.node.id}.first_input`, { axis: 0 });

@@ -10,7 +10,6 @@ import {
   type ProjectionNode,
   type ReadoutNode,
 } from '../../ir/graph.ts';
-import type { ValueSet } from '../../ir/step.ts';
 import type { Deployment } from '../../passes/deploy.ts';
 import { Arrays, type Lists, type Mask, type Operand, type Product, type Store, type Variant } from './arrays.ts';
 import { type DeployedNeuron, inferenceLayer } from './inferenceLayer.ts';
@@ -23,24 +22,7 @@ import { Layer } from './layer.ts';
 import type { NeuronKernels, PlannedNeuron } from './neuron/neuron.ts';
 import { type Normalization, normalize, normalizeInDouble } from './normalization.ts';
 import type { Buffer, ProgramBuilder } from './program.ts';
-
-/** A node's value, in the forms that were asked for so far. */
-export interface Value {
-  readonly features: number;
-  readonly time: boolean;
-  /** What numbers it holds, but for dropout's factor. */
-  readonly set: ValueSet;
-  array: Buffer | null;
-  /** Spikes as bits. */
-  spikes: Buffer | null;
-  /** The value before a normalisation that whoever reads it applies, or before its product, too. */
-  raw: Operand | Product | null;
-  lists: Lists | null;
-  /** The value is another node's times a dropout mask. */
-  masked: { readonly input: NodeId; readonly mask: Mask } | null;
-  /** Which elements of this value's cotangent matter; null: all. */
-  gates: Lists | null;
-}
+import type { Value } from './value.ts';
 
 /** The neurons of nodes, in training and in the deployed graph. */
 export interface Neurons {
@@ -193,7 +175,9 @@ export class ForwardPass extends Arrays {
 
   private inferredLayer(node: PopulationNode): Partial<Value> {
     if (!node.bidirectional) {
-      const inputs = node.inputs.map((id) => (this.readersOf(id) === 1 ? this.rawOrArray(id) : this.operand(id)));
+      const inputs = node.inputs.map((id, i) =>
+        this.readersOf(id) === 1 && !isMultiplied(node, i) ? this.rawOrArray(id) : this.operand(id),
+      );
       const asLists = this.isReadAsLists(node.id);
       return inferenceLayer(this, node, this.deployed(node, inputs), inputs, { direction: 0, asLists });
     }
@@ -364,6 +348,10 @@ export class ForwardPass extends Arrays {
     return this.graph.nodes.flatMap(inputsOf).filter((input) => input === id).length;
   }
 }
+
+/** Whether a matrix is multiplied by an input: then each neuron needs all of it. */
+const isMultiplied = ({ step }: PopulationNode, input: number): boolean =>
+  step.body.some(({ prim, args }) => prim === 'matvec' && args[1] === step.inputs[input].variable);
 
 const affineOf = (inputs: readonly (Operand | Product)[]): boolean[] => inputs.map(({ affine }) => affine !== null);
 

@@ -8,7 +8,7 @@ import { padded } from './layout.ts';
 import { programEnd } from './machine.ts';
 import { Network } from './network.ts';
 import { type NeuronKernels, neuronKernels, type PlannedNeuron } from './neuron/neuron.ts';
-import { planNeuron } from './neuron/plan.ts';
+import { planForward } from './neuron/plan.ts';
 import { ParameterVector } from './parameters.ts';
 import { type Buffer, type Program, ProgramBuilder, plan } from './program.ts';
 import { type Shape, shapeOf } from './shape.ts';
@@ -186,7 +186,7 @@ export class ModelCode {
   private deployedOf(node: PopulationNode | ReadoutNode, affine: readonly boolean[]): PlannedNeuron {
     const known = this.plans.get(node.id);
     if (known) return known;
-    const made = { name: node.layer, plan: planNeuron(node.step, featuresOf(node), affine, false) };
+    const made = { name: node.layer, plan: planForward(node.step, featuresOf(node), affine) };
     this.plans.set(node.id, made);
     return made;
   }

@@ -1,11 +1,13 @@
+import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { describe, expect, it } from 'vitest';
-import type { Batch } from '../../../src/data/batch.ts';
+import { type Batch, toDense } from '../../../src/data/batch.ts';
 import type { Graph } from '../../../src/ir/graph.ts';
+import { exportOnnx } from '../../../src/targets/onnx/export.ts';
 import type { Tensors } from '../../../src/targets/target.ts';
 import { wasmTarget } from '../../../src/targets/wasm/target.ts';
 import { randomBatch as denseBatch, graphOf } from '../../support/graphs.ts';
 import { livelyParameters, randomCase } from './networks.ts';
-import { openTraced } from './support.ts';
+import { metadata, openTraced } from './support.ts';
 
 /**
  * Recurrent adaptive neurons carry a difference in the last bit to another spike within tens of steps: programs agree on
@@ -94,12 +96,8 @@ neuron Detector {
   output spike(u' - 1, boxcar(0.5))
 }`;
 
-it.each([
-  ['a neuron that multiplies by the spikes of the same step', 'Reverberating', 400],
-  ['a neuron without reset', 'Detector', 50],
-  ['wide layers, whose products are event-driven', 'RadLIF', 400],
-])('spikes as in evaluation, one sample alone: %s', async (_, type, size) => {
-  const graph = graphOf(
+const networkOf = (type: string, size: number) =>
+  graphOf(
     [
       { name: 'h0', type, from: ['input'], size, norm: 'batchnorm' },
       { name: 'h1', type, from: ['h0'], size: 50, norm: 'batchnorm' },
@@ -108,5 +106,38 @@ it.each([
     ],
     { features: 39, define: ownNeurons },
   );
+
+it.each([
+  ['a neuron that multiplies by the spikes of the same step', 'Reverberating', 700],
+  ['wide layers, whose products are event-driven', 'RadLIF', 400],
+])('spikes as in evaluation, one sample alone: %s', async (_, type, size) => {
+  const graph = networkOf(type, size);
   await expectSameSpikes(graph, livelyParameters(graph, 3), denseBatch({ size: 1, steps, features: 39 }));
+});
+
+it.each([
+  ['Detector', 50],
+  ['Reverberating', 50],
+  ['Reverberating', 400],
+  ['RadLIF', 400],
+])('gives a sample alone the states that it has in a batch, to the last bit: %s, %i neurons', async (type, size) => {
+  const graph = networkOf(type, size);
+  const bytes = exportOnnx(graph, livelyParameters(graph, 3), { fold: true, metadata });
+  const session = await InferenceSession.create(bytes, { logSeverityLevel: 3 });
+  const x = toDense(denseBatch({ size: 1, steps, features: 39 }));
+  const [alone, twice] = await Promise.all(
+    [1, 2].map(async (samples) => {
+      const rows = new Tensor(
+        'float32',
+        Float32Array.from({ length: samples * x.length }, (_, i) => x[i % x.length]),
+        [samples, steps, 39],
+      );
+      const results = await session.run({ x: rows });
+      const states = Object.keys(results).filter((name) => name.startsWith('final.h0.'));
+      return states.map((name) => (results[name].data as Float32Array).slice(0, size));
+    }),
+  );
+  await session.release();
+  expect(alone.every((state) => state.some((v) => v !== 0))).toBe(true);
+  expect(alone).toEqual(twice);
 });

@@ -192,15 +192,28 @@ const hasty =
   'neuron Hasty { input I\n recurrent V = orthogonal, U = orthogonal\n state x = uniform(0, 1), y = uniform(0, 1)\n' +
   " x' = 0.5 * I\n y' = 0.5 * tanh(V @ x + U @ (x * y) + I)\n output x' + y' }";
 
-it.each(['RadLIF', 'Easy', 'GRU', 'Hasty'])(
-  'predicts a single sample of large layers of %s with several threads',
-  async (type) => {
-    const layer = { norm: 'batchnorm', type } as const;
+/** Products with the spikes of the same step, and with an input. */
+const mixing =
+  '\nneuron Mixing { input I\n recurrent V = orthogonal, U = orthogonal\n' +
+  ' state u = uniform(0, 1), w = 0, s = uniform(0, 1)\n' +
+  " u' = 0.9 * (u - s) + U @ I - 0.1 * w\n s' = spike(u' - 0.1, boxcar(0.5))\n w' = 0.5 * w + V @ s'\n output s' }";
+
+it.each([
+  ['RadLIF', 'batchnorm'],
+  ['Easy', 'batchnorm'],
+  ['GRU', 'batchnorm'],
+  ['Hasty', 'batchnorm'],
+  ['Mixing', 'batchnorm'],
+  ['Mixing', 'none'],
+] as const)(
+  'predicts a single sample of large layers of %s with several threads (norm: %s)',
+  async (type, norm) => {
+    const layer = { norm, type };
     const layers = [
       { ...layer, name: 'h0', size: 516, from: ['input'] },
       { ...layer, name: 'h1', size: 516, from: ['h0'] },
     ];
-    const graph = graphOf(layers, { classes: 516, features: 50, define: easy + hasty });
+    const graph = graphOf(layers, { classes: 516, features: 50, define: easy + hasty + mixing });
     const models = await Promise.all([1, 3].map((threads) => wasmTarget({ threads }).compile(graph, options)));
     const [one, ...others] = models;
     for (const seed of [1, 2]) {

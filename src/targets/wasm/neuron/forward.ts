@@ -10,7 +10,7 @@ import { softmaxAdjointRow, softmaxRow } from '../kernels/softmax.ts';
 import { listSpikeRow } from '../kernels/spikes.ts';
 import { padded, panelsOf } from '../layout.ts';
 import { emit } from './emit.ts';
-import { type NeuronPlan, stateOf } from './plan.ts';
+import { type ForwardPlan, type NeuronPlan, stateOf } from './plan.ts';
 import { type Bits, type Store, writeStep } from './step.ts';
 import {
   allPanels,
@@ -39,7 +39,7 @@ export function sharedParams(plan: NeuronPlan): string[] {
 }
 
 /** Whether the output is no state and so has a sequence of its own. */
-export const ownOutput = ({ step }: NeuronPlan): boolean => stateOf(step, step.output) < 0;
+export const ownOutput = ({ step }: ForwardPlan): boolean => stateOf(step, step.output) < 0;
 
 /** Where the values of the forward pass lie; those of spikes that are kept as bits lie in `spikes`, a row per sample. */
 export function sharedPlaces(plan: NeuronPlan, a: Named, spikes: Local): Map<number, Place> {
@@ -64,7 +64,7 @@ function statesOf(plan: NeuronPlan, a: Named, spikes: Local): StatePlaces[] {
 
 /** Where inputs, parameters, states and the output lie. */
 export function commonPlaces(
-  plan: NeuronPlan,
+  plan: ForwardPlan,
   a: Named,
   states: readonly StatePlaces[],
   output: Place,
@@ -88,7 +88,7 @@ export function commonPlaces(
   return places;
 }
 
-const isBody = ({ step }: NeuronPlan, atom: Atom): boolean => step.body.some((e) => e.out === atom);
+const isBody = ({ step }: ForwardPlan, atom: Atom): boolean => step.body.some((e) => e.out === atom);
 
 /** All time steps of a chunk of samples. */
 export function forwardKernel(k: Kernels, name: string, plan: NeuronPlan): Kernel {
@@ -179,7 +179,7 @@ function copyRows(writer: BodyWriter, c: StepContext, from: Local, to: Local): v
 
 /** What is stored besides the variables that have a place: copies, and states and outputs that are no variable of their own. */
 export function forwardStores(
-  plan: NeuronPlan,
+  plan: ForwardPlan,
   states: readonly StatePlaces[],
   output: Place,
   copies: ReadonlyMap<Atom, Place>,

@@ -8,24 +8,16 @@ import { sumRows } from '../kernels/rows.ts';
 import { padded, panelsOf } from '../layout.ts';
 import { isElementwise } from './emit.ts';
 import { commonPlaces, eachSampleRow, forwardStores, ownOutput, rowByRow, type StatePlaces } from './forward.ts';
-import {
-  Alternating,
-  type Args,
-  type InferenceForm,
-  InputProducts,
-  Meeting,
-  OutputLists,
-  sampled,
-} from './inferenceParts.ts';
-import { type NeuronPlan, stateOf } from './plan.ts';
+import { Alternating, type Args, type InferenceForm, InputProducts, Meeting, OutputLists } from './inferenceParts.ts';
+import { type ForwardPlan, stateOf } from './plan.ts';
 import { writeStep } from './step.ts';
-import { BodyWriter, type Place, type StepContext } from './timeLoop.ts';
+import { BodyWriter, type Place, type StepContext, sampled } from './timeLoop.ts';
 
 /** Panels that a part has at least: of fewer, meeting the others takes longer than computing them. */
 const fewestPanels = 4;
 
 /** How many parts the neurons of a sample are cut into for so many threads. */
-export function partsFor({ features, step, products }: NeuronPlan, threads: number): number {
+export function partsFor({ features, step, products }: ForwardPlan, threads: number): number {
   const rowOperations = step.body.filter((e) => !isElementwise(e.prim)).length;
   // Row operations other than products need whole rows.
   if (rowOperations > products.length) return 1;
@@ -47,17 +39,19 @@ interface RowArrays {
   readonly tiles: readonly string[];
 }
 
-export function rowArrays(plan: NeuronPlan, form: InferenceForm): RowArrays {
+export function rowArrays(plan: ForwardPlan, form: InferenceForm): RowArrays {
   const { states } = plan.step;
   const listed = new Set(plan.products.filter((p) => !isListed(plan, form, p.vector)).map((p) => p.vector));
   const isWhole = (i: number) =>
-    listed.has(states[i].before as Var) || (i === outputState(plan) && isReadWhole(plan, form));
+    [states[i].before, states[i].after].some((v) => listed.has(v as Var)) ||
+    (i === outputState(plan) && isReadWhole(plan, form));
   const pair = (name: string) => [`${name}A`, `${name}B`];
   const stateNames = (whole: boolean) => states.flatMap((_, i) => (isWhole(i) === whole ? pair(`state${i}`) : []));
   const scratchNames = (whole: boolean) =>
     scratchOf(plan).flatMap((v) => (listed.has(v) === whole ? [`scratch${v.id}`] : []));
+  const isOutputWhole = isReadWhole(plan, form) || listed.has(plan.step.output as Var);
   const outputNames = (whole: boolean) =>
-    ownOutput(plan) && form.lists && isReadWhole(plan, form) === whole ? pair('output') : [];
+    ownOutput(plan) && form.lists && isOutputWhole === whole ? pair('output') : [];
   return {
     initial: [...states.map((_, i) => `state${i}`), ...[...form.firstGiven].map((id) => `first${id}`)],
     shared: [...stateNames(true), ...outputNames(true), ...scratchNames(true)],
@@ -66,16 +60,16 @@ export function rowArrays(plan: NeuronPlan, form: InferenceForm): RowArrays {
   };
 }
 
-const scratchOf = (plan: NeuronPlan): Var[] => [...plan.inferenceScratch, ...(plan.copies as Var[])];
+const scratchOf = (plan: ForwardPlan): Var[] => [...plan.inferenceScratch, ...(plan.copies as Var[])];
 
 /** Whether a variable is the output of the step before, and listed. */
-const isListed = (plan: NeuronPlan, form: InferenceForm, v: Atom): boolean =>
+const isListed = (plan: ForwardPlan, form: InferenceForm, v: Atom): boolean =>
   form.lists && plan.step.states[outputState(plan)]?.before === v;
 
 /** Whether lists of the output are made from its whole rows; of spikes bits say all. */
-const isReadWhole = ({ step }: NeuronPlan, form: InferenceForm): boolean => form.lists && step.outputSet !== 'spike';
+const isReadWhole = ({ step }: ForwardPlan, form: InferenceForm): boolean => form.lists && step.outputSet !== 'spike';
 
-function paramsOf(plan: NeuronPlan, form: InferenceForm): string[] {
+function paramsOf(plan: ForwardPlan, form: InferenceForm): string[] {
   const arrays = rowArrays(plan, form);
   return [
     ...['rows', 'sampleRows', 'parts', 'meetings', 'ownList', 'ownBytes', 'tile', 'rowBytes'],
@@ -93,7 +87,7 @@ function paramsOf(plan: NeuronPlan, form: InferenceForm): string[] {
  * is kept. The parts of a chunk meet after every step, and then see what the others have computed. States, and what is listed,
  * alternate between two arrays: a part may be a step ahead of one that still reads.
  */
-export function inferenceKernel(k: Kernels, name: string, plan: NeuronPlan, form: InferenceForm): Kernel {
+export function inferenceKernel(k: Kernels, name: string, plan: ForwardPlan, form: InferenceForm): Kernel {
   const { step, features } = plan;
   return k.kernel(`inference_${name}`, paramsOf(plan, form), (f, item, args) => {
     const a = args as Args;
@@ -164,11 +158,11 @@ export function inferenceKernel(k: Kernels, name: string, plan: NeuronPlan, form
 }
 
 /** The state whose value after a step is the output, or -1. */
-const outputState = ({ step }: NeuronPlan): number => stateOf(step, step.output);
+const outputState = ({ step }: ForwardPlan): number => stateOf(step, step.output);
 
 /** Where the output of a step goes. */
 function outputOf(
-  plan: NeuronPlan,
+  plan: ForwardPlan,
   form: InferenceForm,
   a: Args,
   states: readonly StatePlaces[],
@@ -179,7 +173,7 @@ function outputOf(
 }
 
 function placesOf(
-  plan: NeuronPlan,
+  plan: ForwardPlan,
   form: InferenceForm,
   a: Args,
   states: readonly StatePlaces[],

@@ -7,7 +7,7 @@ import { meet, meetingBytes } from '../kernels/meet.ts';
 import { sumRows } from '../kernels/rows.ts';
 import { padded, panelsOf } from '../layout.ts';
 import { eachSampleRow, type StatePlaces } from './forward.ts';
-import type { BodyWriter, LoopArgs, Place, StepContext } from './timeLoop.ts';
+import { type BodyWriter, type LoopArgs, type Place, type StepContext, sampled } from './timeLoop.ts';
 
 /** What inference writes beside the equations of neurons: products, lists, and how the parts of a sample get along. */
 export type Args = Readonly<Record<string, Local>> & LoopArgs;
@@ -21,8 +21,6 @@ export interface InferenceForm {
   /** Recurrent products whose value at the first step is given, by id. */
   readonly firstGiven: ReadonlySet<number>;
 }
-
-export const sampled = (base: Local): Place => ({ base, at: 'sample' });
 
 /** The panels at hand of a product with listed rows, the first of them `row`, for the samples of a chunk at one step. */
 function multiply(

@@ -3,16 +3,17 @@ import { listGatesKernel } from '../kernels/gates.ts';
 import type { Kernel, Kernels } from '../kernels/kernel.ts';
 import { backwardKernel } from './backward.ts';
 import { forwardKernel } from './forward.ts';
-import { type NeuronPlan, planNeuron } from './plan.ts';
+import { type ForwardPlan, type NeuronPlan, planNeuron } from './plan.ts';
 
 /** A neuron whose code is yet to be written. */
 export interface PlannedNeuron {
   readonly name: string;
-  readonly plan: NeuronPlan;
+  readonly plan: ForwardPlan;
 }
 
 /** The kernels of a neuron in training, and what they rest on. */
 export interface NeuronKernels extends PlannedNeuron {
+  readonly plan: NeuronPlan;
   readonly forward: Kernel;
   readonly backward: Kernel;
   /** Lists, per row, the neurons whose cotangents matter; null where all do. */

@@ -6,14 +6,26 @@ import { type Gates, gatesOf } from './gate.ts';
 import { crossing, type Levels, levelsOf } from './levels.ts';
 import { recalled } from './recall.ts';
 
-/** What is known of a neuron before its code is written: which of its values are kept, and where. */
-export interface NeuronPlan {
+/** What is known of a neuron before its code is written. */
+export interface ForwardPlan {
   readonly step: Step;
-  readonly adjoint: AdjointStep;
   readonly features: number;
   /** Whether each input is normalised on reading. */
   readonly affine: readonly boolean[];
   readonly forward: Levels;
+  /** Body variables with one row per sample, where nothing is kept: they cross a level and are forgotten after the step. */
+  readonly inferenceScratch: readonly Var[];
+  /** Operands of row operations that lie nowhere as they are (a normalised input). */
+  readonly copies: readonly Atom[];
+  /** Recurrent products of the forward pass. */
+  readonly products: readonly { readonly matrix: Var; readonly vector: Var; readonly out: Var }[];
+  /** Parameters and prelude variables that the kernels read, by id. */
+  readonly once: readonly Var[];
+}
+
+/** The same in training: which of its values are kept, and where. */
+export interface NeuronPlan extends ForwardPlan {
+  readonly adjoint: AdjointStep;
   readonly backward: Levels;
   readonly gates: Gates;
   /** Products `matvecTransposed` that are added to what is carried to a state, by id: the state. */
@@ -28,14 +40,8 @@ export interface NeuronPlan {
   readonly recalled: readonly Eqn[];
   /** Body variables with one row per sample: they cross a level and are forgotten after the step. */
   readonly forwardScratch: readonly Var[];
-  /** The same in inference, where nothing is kept. */
-  readonly inferenceScratch: readonly Var[];
   readonly backwardScratch: readonly Var[];
-  /** Operands of row operations that lie nowhere as they are (a normalised input). */
-  readonly copies: readonly Atom[];
-  /** Recurrent products of the forward pass. */
-  readonly products: readonly { readonly matrix: Var; readonly vector: Var; readonly out: Var }[];
-  /** Their operands, each once, whose events are kept for the matrix gradients; whether they hold real numbers after the first step. */
+  /** Operands of recurrent products, each once, whose events are kept for the matrix gradients; whether they hold real numbers after the first step. */
   readonly operands: readonly { readonly vector: Var; readonly real: boolean }[];
   /** By state, whether what is carried to the step before can take the place of what was carried from the step after. */
   readonly carriedInPlace: readonly boolean[];
@@ -43,38 +49,46 @@ export interface NeuronPlan {
   readonly inPlace: boolean;
   /** For each outer product of the adjoint: its operand, and the sequence that its left operand lies in. */
   readonly outers: readonly { readonly operand: number; readonly left: string }[];
-  /** Parameters and prelude variables that the kernels read, by id. */
-  readonly once: readonly Var[];
 }
 
 /** The states whose value after the step is this very variable; its sequence is the first one's. */
 export const stateOf = (step: Step, v: Atom): number => step.states.findIndex((s) => s.after === v);
 
-/** `asBits`: bits will do for whoever reads the output, if it is spikes. */
-export function planNeuron(step: Step, features: number, affine: readonly boolean[], asBits: boolean): NeuronPlan {
-  const derived = differentiate(step);
-  const { adjoint, accumulated } = accumulate(derived);
+export function planForward(step: Step, features: number, affine: readonly boolean[]): ForwardPlan {
   const forward = levelsOf(step.body, true);
-  const backward = levelsOf(adjoint.body);
-  const bodyIds = new Set(step.body.map((e) => e.out.id));
-  const isBody = (v: Atom): v is Var => v.kind === 'var' && bodyIds.has(v.id);
-  const placed = (v: Atom) => stateOf(step, v) >= 0 || v === step.output;
-  const wanted = adjoint.residuals.filter((v) => isBody(v) && !placed(v));
-  const recomputed = recomputable(step, adjoint, wanted);
-  const kept = wanted.filter((v) => !recomputed.some((e) => e.out === v));
-  const keptIds = new Set(kept.map((v) => v.id));
-
   const stored = [step.output, ...step.states.map((s) => s.after)].map((a) => [a, forward.levelOf(a)] as const);
-  const crossed = crossing(step.body, forward, stored);
-  const inferenceScratch = outputsOf(step.body, crossed).filter((v) => !placed(v));
-  const forwardScratch = inferenceScratch.filter((v) => !keptIds.has(v.id));
   const copies = step.body
     .filter((e) => !isElementwise(e.prim))
     .flatMap((e) => e.args)
     .filter((a) => a.kind === 'var' && step.inputs.some((i, n) => i.variable === a && affine[n]));
-  const products = step.body
-    .filter((e) => e.prim === 'matvec')
-    .map((e) => ({ matrix: e.args[0] as Var, vector: e.args[1] as Var, out: e.out }));
+  return {
+    step,
+    features,
+    affine,
+    forward,
+    inferenceScratch: outputsOf(step.body, crossing(step.body, forward, stored)).filter((v) => !isPlaced(step, v)),
+    copies: [...new Set(copies)],
+    products: step.body
+      .filter((e) => e.prim === 'matvec')
+      .map((e) => ({ matrix: e.args[0] as Var, vector: e.args[1] as Var, out: e.out })),
+    once: onceVars(step, []),
+  };
+}
+
+/** `asBits`: bits will do for whoever reads the output, if it is spikes. */
+export function planNeuron(step: Step, features: number, affine: readonly boolean[], asBits: boolean): NeuronPlan {
+  const inference = planForward(step, features, affine);
+  const { forward, inferenceScratch, products } = inference;
+  const derived = differentiate(step);
+  const { adjoint, accumulated } = accumulate(derived);
+  const backward = levelsOf(adjoint.body);
+  const bodyIds = new Set(step.body.map((e) => e.out.id));
+  const isBody = (v: Atom): v is Var => v.kind === 'var' && bodyIds.has(v.id);
+  const wanted = adjoint.residuals.filter((v) => isBody(v) && !isPlaced(step, v));
+  const recomputed = recomputable(step, adjoint, wanted);
+  const kept = wanted.filter((v) => !recomputed.some((e) => e.out === v));
+  const keptIds = new Set(kept.map((v) => v.id));
+  const forwardScratch = inferenceScratch.filter((v) => !keptIds.has(v.id));
 
   const operands = [...new Set(products.map((p) => p.vector))].map((vector) => ({
     vector,
@@ -96,11 +110,8 @@ export function planNeuron(step: Step, features: number, affine: readonly boolea
   );
 
   return {
-    step,
+    ...inference,
     adjoint,
-    features,
-    affine,
-    forward,
     backward,
     gates: gatesOf(derived),
     accumulated,
@@ -109,15 +120,12 @@ export function planNeuron(step: Step, features: number, affine: readonly boolea
     spikes: asBits ? spikesOf(step, adjoint, forward) : -1,
     recalled: recalled(step),
     forwardScratch,
-    inferenceScratch,
     backwardScratch,
-    copies: [...new Set(copies)],
     carriedInPlace: adjoint.states.map(({ after, before }) => isReadBefore(adjoint, backward, after, before)),
     inPlace: isInPlace(adjoint, backward),
-    products,
     operands,
     outers,
-    once: onceVars(step, adjoint),
+    once: onceVars(step, adjointAtoms(adjoint)),
   };
 }
 
@@ -189,19 +197,23 @@ function outputsOf(body: readonly Eqn[], ids: ReadonlySet<number>): Var[] {
   return body.filter((e) => ids.has(e.out.id) || !isElementwise(e.prim)).map((e) => e.out);
 }
 
-function onceVars(step: Step, adjoint: AdjointStep): Var[] {
-  const all = [...step.parameters.map((p) => p.variable), ...step.prelude.map((e) => e.out)];
-  const read = new Set<number>();
-  const atoms: Atom[] = [
-    ...step.body.flatMap((e) => e.args),
-    step.output,
-    ...step.states.map((s) => s.after),
-    ...adjoint.body.flatMap((e) => e.args),
-    ...adjoint.states.map((s) => s.before),
-    ...adjoint.inputs.map((i) => i.cotangent),
-    ...adjoint.sums.map((s) => s.value),
-    ...adjoint.outers.flatMap((o) => [o.left, o.right]),
+/** Whether a variable has a place of its own, as a state or the output. */
+const isPlaced = (step: Step, v: Atom): boolean => stateOf(step, v) >= 0 || v === step.output;
+
+function adjointAtoms({ body, states, inputs, sums, outers }: AdjointStep): Atom[] {
+  return [
+    ...body.flatMap((e) => e.args),
+    ...states.map((s) => s.before),
+    ...inputs.map((i) => i.cotangent),
+    ...sums.map((s) => s.value),
+    ...outers.flatMap((o) => [o.left, o.right]),
   ];
-  for (const a of atoms) if (a.kind === 'var') read.add(a.id);
+}
+
+/** `others`: what is read besides the step itself. */
+function onceVars(step: Step, others: readonly Atom[]): Var[] {
+  const all = [...step.parameters.map((p) => p.variable), ...step.prelude.map((e) => e.out)];
+  const atoms = [...step.body.flatMap((e) => e.args), step.output, ...step.states.map((s) => s.after), ...others];
+  const read = new Set(atoms.flatMap((a) => (a.kind === 'var' ? [a.id] : [])));
   return all.filter((v) => read.has(v.id));
 }
