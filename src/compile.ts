@@ -111,7 +111,7 @@ function compileTree(tree: MapTree | null, reporter: Reporter): Compiled {
     resolvedYaml: printResolved(experiment),
     portableYaml,
     specSha256: createHash('sha256').update(portableYaml).digest('hex'),
-    warnings: reporter.diagnostics,
+    warnings: reporter.report(),
     dataSpans: dataSpansOf(spec),
   };
 }

@@ -66,8 +66,19 @@ export class Reporter {
 
   /** Ends a phase: throws everything collected so far when any of it is an error. */
   throwIfFailed(): void {
-    if (this.failed) throw new CompileError(this.diagnostics.toSorted(byPosition));
+    if (this.failed) throw new CompileError(this.report());
   }
+
+  /** What there is to tell, in the order of the text. A mistake in something that is repeated (`2 * LIF`) is told once. */
+  report(): readonly Diagnostic[] {
+    const firsts = this.diagnostics.filter((d, i, all) => all.findIndex((other) => isSame(d, other)) === i);
+    return firsts.toSorted(byPosition);
+  }
+}
+
+function isSame(a: Diagnostic, b: Diagnostic): boolean {
+  const isThere = a.span?.source === b.span?.source && a.span?.start === b.span?.start && a.span?.end === b.span?.end;
+  return a.code === b.code && a.message === b.message && isThere;
 }
 
 /** In the order of the text; those of different sources stay in the order they were found in. */
