@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, statSync } from 'node:fs';
 import { dirname, parse, resolve } from 'node:path';
 import { type Reporter, UserError } from '../diagnostics/diagnostic.ts';
 import type { Source, Span } from '../diagnostics/source.ts';
@@ -19,10 +19,14 @@ import { substituteVariables } from './variables.ts';
 export function loadSpec(path: string, sets: readonly string[], reporter: Reporter): MapTree | null {
   const source = readSource(path);
   if (!source) {
-    const what = existsSync(path) ? `"${path}" cannot be read as a text in UTF-8` : `there is no spec file "${path}"`;
-    throw new UserError('SP800', `${what}; give the path of a .yaml file`, { exitCode: 2 });
+    throw new UserError('SP800', `${whyUnread(path)}; give the path of a .yaml file`, { exitCode: 2 });
   }
   return expandSpec(source, sets, reporter);
+}
+
+function whyUnread(path: string): string {
+  if (!existsSync(path)) return `there is no spec file "${path}"`;
+  return statSync(path).isDirectory() ? `"${path}" is a folder` : `"${path}" cannot be read as a text in UTF-8`;
 }
 
 /** The same for a spec that is already in memory. */

@@ -272,6 +272,14 @@ describe('check', () => {
     expect(layers.reduce((sum: number, l: { parameters: number }) => sum + l.parameters, 0)).toBe(225);
   });
 
+  it.each([
+    ['nowhere.yaml', 'there is no spec file "nowhere.yaml"'],
+    ['.', '"." is a folder'],
+  ])('says why %s is no spec', async (path, why) => {
+    const message = `error SP800: ${why}; give the path of a .yaml file\n`;
+    expect(await run('check', path)).toEqual({ code: 2, stdout: '', stderr: message });
+  });
+
   it('reports several mistakes at once and exits with 2', async () => {
     writeFileSync(
       join(cwd, 'wrong.yaml'),
