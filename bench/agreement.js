@@ -7,7 +7,6 @@
 import { mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
 import { modelMetadata } from '../dist/cli/modelMetadata.js';
 import { compileSource } from '../dist/compile.js';
 import { toDense } from '../dist/data/batch.js';
@@ -18,14 +17,13 @@ import { argmax } from '../dist/targets/onnx/measures.js';
 import { openOnnx } from '../dist/targets/onnx/run.js';
 import { openOnnxStream } from '../dist/targets/onnx/runStream.js';
 import { selectTarget } from '../dist/targets/select.js';
+import { readOptions } from './options.js';
 
-const { values: args } = parseArgs({
-  options: {
-    data: { type: 'string', default: '../shared/data' },
-    epochs: { type: 'string', default: '6' },
-    hidden: { type: 'string', default: '64' },
-    only: { type: 'string', default: '' },
-  },
+const { values: args } = readOptions({
+  data: { type: 'string', default: '../shared/data' },
+  epochs: { type: 'string', default: '6' },
+  hidden: { type: 'string', default: '64' },
+  only: { type: 'string', default: '' },
 });
 
 const folder = mkdtempSync(join(tmpdir(), 'sparchc-agreement-'));

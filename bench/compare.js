@@ -11,7 +11,8 @@ import { execFile } from 'node:child_process';
 import { availableParallelism } from 'node:os';
 import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { parseArgs, promisify } from 'node:util';
+import { promisify } from 'node:util';
+import { fail, readOptions, spikeFolder } from './options.js';
 
 const everyNetwork = ['LIF', 'adLIF', 'RLIF', 'RadLIF']
   .flatMap((neuron) => [128, 512, 1024].map((hidden) => `${neuron}:${hidden}`))
@@ -22,32 +23,24 @@ const sweeps = {
   threads: [1, 2, 4, 8].filter((n) => n <= availableParallelism()),
 };
 
-const { values: options } = parseArgs({
-  options: {
-    h5: { type: 'string' },
-    python: { type: 'string', default: 'python3' },
-    networks: { type: 'string', default: everyNetwork.join() },
-    rounds: { type: 'string', default: '3' },
-    threads: { type: 'string', default: '2' },
-    batch: { type: 'string', default: '128' },
-    steps: { type: 'string', default: '100' },
-    warm: { type: 'string', default: '20' },
-    n: { type: 'string', default: '5' },
-    sweep: { type: 'string' },
-  },
+const { values: options } = readOptions({
+  h5: spikeFolder,
+  python: { type: 'string', default: 'python3' },
+  networks: { type: 'string', default: everyNetwork.join() },
+  rounds: { type: 'string', default: '3' },
+  threads: { type: 'string', default: '2' },
+  batch: { type: 'string', default: '128' },
+  steps: { type: 'string', default: '100' },
+  warm: { type: 'string', default: '20' },
+  n: { type: 'string', default: '5' },
+  sweep: { type: 'string', optional: true },
 });
-if (!options.h5) fail('say where the spikes are: --h5 FOLDER, with shd_train.h5 and shd_test.h5');
 if (options.sweep && !sweeps[options.sweep]) fail(`--sweep is one of ${Object.keys(sweeps).join(', ')}`);
 const networks = options.networks.split(',').map((name) => {
   const [neuron, hidden] = name.split(':');
   if (!hidden) fail(`"${name}" is no network; write NEURON:HIDDEN, as RadLIF:512`);
   return { neuron, hidden: Number(hidden) };
 });
-
-function fail(message) {
-  console.error(message);
-  process.exit(2);
-}
 
 const local = (path) => fileURLToPath(new URL(path, import.meta.url));
 

@@ -12,24 +12,18 @@ import { join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
 import { stringify } from 'yaml';
+import { readOptions, spikeFolder } from './options.js';
 
-const { values: options } = parseArgs({
-  options: {
-    h5: { type: 'string' },
-    python: { type: 'string', default: 'python3' },
-    networks: { type: 'string', default: 'RadLIF:128,RadLIF:512,RadLIF:1024,LIF:128,LIF:512,LIF:1024' },
-    runs: { type: 'string', default: 'runs/bench-inference' },
-    epochs: { type: 'string', default: '20' },
-    threads: { type: 'string', default: '2' },
-    rounds: { type: 'string', default: '5' },
-  },
+const { values: options } = readOptions({
+  h5: spikeFolder,
+  python: { type: 'string', default: 'python3' },
+  networks: { type: 'string', default: 'RadLIF:128,RadLIF:512,RadLIF:1024,LIF:128,LIF:512,LIF:1024' },
+  runs: { type: 'string', default: 'runs/bench-inference' },
+  epochs: { type: 'string', default: '20' },
+  threads: { type: 'string', default: '2' },
+  rounds: { type: 'string', default: '5' },
 });
-if (!options.h5) {
-  console.error('say where the spikes are: --h5 FOLDER, with shd_train.h5 and shd_test.h5');
-  process.exit(2);
-}
 
 const local = (path) => fileURLToPath(new URL(path, import.meta.url));
 const testFile = resolve(options.h5, 'shd_test.h5');

@@ -6,7 +6,6 @@
  */
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { parseArgs } from 'node:util';
 import { compileSpec } from '../dist/compile.js';
 import { toDense } from '../dist/data/batch.js';
 import { collate } from '../dist/data/batching.js';
@@ -16,16 +15,17 @@ import { openOnnxStream } from '../dist/targets/onnx/runStream.js';
 import { wasmTarget } from '../dist/targets/wasm/target.js';
 import { loadTrainedModel } from '../dist/train/run.js';
 import { RunFolder } from '../dist/train/runFolder.js';
+import { readOptions, spikeFolder } from './options.js';
 
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
-  options: {
+const { values, positionals } = readOptions(
+  {
     run: { type: 'string' },
-    h5: { type: 'string' },
+    h5: spikeFolder,
     threads: { type: 'string', default: '2' },
     utterances: { type: 'string', default: '64' },
   },
-});
+  { allowPositionals: true },
+);
 const threads = Number(values.threads);
 const folder = new RunFolder(values.run);
 const spec = compileSpec(folder.spec);

@@ -7,28 +7,22 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { parseArgs } from 'node:util';
 import { compileSource } from '../dist/compile.js';
 import { openPipeline } from '../dist/data/pipeline.js';
 import { Machine } from '../dist/targets/wasm/machine.js';
 import { wasmTarget } from '../dist/targets/wasm/target.js';
 import { compileOptions, trainRun } from '../dist/train/run.js';
 import { RunFolder } from '../dist/train/runFolder.js';
+import { readOptions, spikeFolder } from './options.js';
 
-const { values } = parseArgs({
-  options: {
-    h5: { type: 'string' },
-    neuron: { type: 'string', default: 'RadLIF' },
-    hidden: { type: 'string', default: '128' },
-    batch: { type: 'string', default: '32' },
-    epochs: { type: 'string', default: '6' },
-    threads: { type: 'string', default: '2' },
-  },
+const { values } = readOptions({
+  h5: spikeFolder,
+  neuron: { type: 'string', default: 'RadLIF' },
+  hidden: { type: 'string', default: '128' },
+  batch: { type: 'string', default: '32' },
+  epochs: { type: 'string', default: '6' },
+  threads: { type: 'string', default: '2' },
 });
-if (!values.h5) {
-  console.error('say where the spikes are: --h5 FOLDER, with shd_train.h5 and shd_test.h5');
-  process.exit(2);
-}
 
 let lap = 0;
 function phase(name) {

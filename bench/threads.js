@@ -4,21 +4,19 @@
  *
  *   npm run build && node bench/threads.js --neuron RadLIF --hidden 512 --h5 FOLDER [--threads 2] [--warm 20] [--n 30]
  */
-import { parseArgs } from 'node:util';
 import { wasmTarget } from '../dist/targets/wasm/target.js';
 import { adam, openNetwork } from './network.js';
+import { readOptions, spikeFolder } from './options.js';
 
-const { values } = parseArgs({
-  options: {
-    neuron: { type: 'string', default: 'RadLIF' },
-    hidden: { type: 'string', default: '512' },
-    threads: { type: 'string', default: '2' },
-    warm: { type: 'string', default: '20' },
-    n: { type: 'string', default: '30' },
-    h5: { type: 'string' },
-  },
+const { values } = readOptions({
+  neuron: { type: 'string', default: 'RadLIF' },
+  hidden: { type: 'string', default: '512' },
+  threads: { type: 'string', default: '2' },
+  warm: { type: 'string', default: '20' },
+  n: { type: 'string', default: '30' },
+  h5: spikeFolder,
 });
-const { neuron, h5 = '' } = values;
+const { neuron, h5 } = values;
 const number = (key) => Number(values[key]);
 const hidden = number('hidden');
 const { graph, batches } = await openNetwork({ neuron, hidden, layers: 3, batch: 128, steps: 100, h5 });

@@ -4,24 +4,22 @@
  *
  *   npm run build && node bench/trainStep.js --neuron RadLIF --hidden 512 --h5 FOLDER [--threads 2] [--warm 20] [--n 5]
  */
-import { parseArgs } from 'node:util';
 import { wasmTarget } from '../dist/targets/wasm/target.js';
 import { adam, openNetwork } from './network.js';
+import { readOptions, spikeFolder } from './options.js';
 import { printProfile, profileCalls } from './profile.js';
 
-const { values } = parseArgs({
-  options: {
-    neuron: { type: 'string', default: 'RadLIF' },
-    hidden: { type: 'string', default: '128' },
-    layers: { type: 'string', default: '3' },
-    batch: { type: 'string', default: '128' },
-    steps: { type: 'string', default: '100' },
-    threads: { type: 'string', default: '2' },
-    warm: { type: 'string', default: '20' },
-    n: { type: 'string', default: '5' },
-    h5: { type: 'string' },
-    profile: { type: 'boolean', default: false },
-  },
+const { values } = readOptions({
+  neuron: { type: 'string', default: 'RadLIF' },
+  hidden: { type: 'string', default: '128' },
+  layers: { type: 'string', default: '3' },
+  batch: { type: 'string', default: '128' },
+  steps: { type: 'string', default: '100' },
+  threads: { type: 'string', default: '2' },
+  warm: { type: 'string', default: '20' },
+  n: { type: 'string', default: '5' },
+  h5: spikeFolder,
+  profile: { type: 'boolean', default: false },
 });
 const number = (key) => Number(values[key]);
 const median = (times) => times.toSorted((a, b) => a - b)[Math.floor(times.length / 2)];
@@ -33,7 +31,7 @@ const { graph, batches } = await openNetwork({
   layers: number('layers'),
   batch,
   steps: number('steps'),
-  h5: values.h5 ?? '',
+  h5: values.h5,
 });
 
 const started = performance.now();
