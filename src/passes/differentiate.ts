@@ -198,7 +198,7 @@ function allVariables(step: Step): Var[] {
 }
 
 /** What the backward pass reads of the forward one, over rows: the only per-step values that must be kept. */
-function residualsOf(adjoint: Omit<AdjointStep, 'residuals'>): Var[] {
+export function residualsOf(adjoint: Omit<AdjointStep, 'residuals'>): Var[] {
   const read = new Set<number>();
   const note = (atom: Atom) => atom.kind === 'var' && read.add(atom.id);
   for (const eqn of adjoint.body) eqn.args.forEach(note);

@@ -5,6 +5,7 @@ import type { Kernels } from './kernels/kernel.ts';
 import { type Listed, listKernel } from './kernels/lists.ts';
 import { combineKernel } from './kernels/loss.ts';
 import { applyMaskKernel } from './kernels/masks.ts';
+import { isByRows, rowGradientKernel, sumGradientKernel } from './kernels/rowGradient.ts';
 import { blocksOf, rowProductKernel, toRowsKernel } from './kernels/rows.ts';
 import { listSpikesKernel, spreadSpikesKernel } from './kernels/spikes.ts';
 import { lastStepKernel, placeKernel, unpackKernel } from './kernels/transfer.ts';
@@ -198,20 +199,26 @@ export class Arrays {
     accumulate: boolean,
   ): void {
     const { chunks } = this.variant.shape;
-    const { sorted, starts } = this.sort(lists, time);
-    const parts = Math.ceil(lists.features / inputsPerItem(lists.features));
-    this.program.call(weightGradientKernel(this.k, lists, features), parts * panelsOf(features).count, {
-      gradient,
+    const rows = {
       d,
       dRows: this.rowCount(time),
-      starts,
-      sorted,
-      chunks,
-      accumulate: accumulate ? 1 : 0,
       spans: lists.spans,
       events: lists.events,
       ...this.rows(time),
-    });
+    };
+    const result = { gradient, chunks, accumulate: accumulate ? 1 : 0 };
+    const panels = panelsOf(features).count;
+    if (isByRows(lists)) {
+      const partBytes = arrayBytes(matrixRows(lists.features), features);
+      const parts = this.program.buffer(`parts of ${gradient.name}`, chunks * partBytes);
+      this.program.call(rowGradientKernel(this.k, lists, features), chunks * panels, { parts, partBytes, ...rows });
+      const sum = sumGradientKernel(this.k, lists.features, features);
+      this.program.call(sum, panels, { parts, partBytes, ...result });
+    } else {
+      const items = panels * Math.ceil(lists.features / inputsPerItem(lists.features));
+      const kernel = weightGradientKernel(this.k, lists, features);
+      this.program.call(kernel, items, { ...this.sort(lists, time), ...rows, ...result });
+    }
   }
 
   /** The events of lists by feature: sorted once, however many gradients need them. */

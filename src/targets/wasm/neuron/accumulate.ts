@@ -1,5 +1,6 @@
 import type { AdjointStep, Atom, Eqn } from '../../../ir/step.ts';
 import { levelsOf } from './levels.ts';
+import { usesOf } from './uses.ts';
 
 /**
  * Where a product `matvecTransposed` is one term of what is carried to a state, and nothing else reads it or the sum, the
@@ -42,18 +43,6 @@ function productTerm(adjoint: AdjointStep, before: Atom) {
   const { levelOf } = levelsOf(adjoint.body);
   // The other terms must be known when the product is computed.
   return others.every((t) => levelOf(t) < levelOf(product)) ? { product, others, chain } : null;
-}
-
-/** How often an atom is read, in the body or as a result. */
-function usesOf(adjoint: AdjointStep): (atom: Atom) => number {
-  const read = [
-    ...adjoint.body.flatMap((e) => e.args),
-    ...adjoint.states.map((s) => s.before),
-    ...adjoint.inputs.map((i) => i.cotangent),
-    ...adjoint.sums.map((s) => s.value),
-    ...adjoint.outers.flatMap((o) => [o.left, o.right]),
-  ];
-  return (atom) => read.filter((a) => a === atom).length;
 }
 
 /** The adjoint in which a state is carried the sum of `others` in place of that of `chain`. */

@@ -3,6 +3,7 @@ import { differentiate } from '../../../passes/differentiate.ts';
 import { accumulate } from './accumulate.ts';
 import { cheap, isElementwise } from './emit.ts';
 import { type Gates, gatesOf } from './gate.ts';
+import { withoutDrives } from './leak.ts';
 import { crossing, type Levels, levelsOf } from './levels.ts';
 import { recalled } from './recall.ts';
 
@@ -79,7 +80,7 @@ export function planForward(step: Step, features: number, affine: readonly boole
 export function planNeuron(step: Step, features: number, affine: readonly boolean[], asBits: boolean): NeuronPlan {
   const inference = planForward(step, features, affine);
   const { forward, inferenceScratch, products } = inference;
-  const derived = differentiate(step);
+  const derived = withoutDrives(differentiate(step));
   const { adjoint, accumulated } = accumulate(derived);
   const backward = levelsOf(adjoint.body);
   const bodyIds = new Set(step.body.map((e) => e.out.id));
