@@ -129,7 +129,7 @@ async function exportRun(path: string, options: ExportOptions): Promise<void> {
   const metadata = modelMetadata(spec, info.data);
   const { fold, input, record } = options;
   const bytes = exportOnnx(graph, weights, { fold, input, record, segmentation, weights: weightType, metadata });
-  await writeFileAtomically(file, bytes);
+  await writeFileAtomically(file, [bytes]);
   output.say(`wrote ${file} (${count(bytes.length / 1024)} KiB)`);
   const change = weightType === 'float32' ? {} : await accuracyChange(spec, weights, weightType, metadata, output);
   const next = nextCommandFor(file, folder, options);

@@ -37,7 +37,7 @@ export async function exportToNir(
   const { bytes, deviations } = await exportNir(spec.graph, weights, { dt, approximate, metadata });
   for (const { layer, reason, instead } of deviations) output.say(`approximated ${layer}: ${reason}; ${instead}`);
   const difference = deviations.length > 0 ? await measure(spec, weights, bytes, dt, output) : null;
-  await writeFileAtomically(file, bytes);
+  await writeFileAtomically(file, [bytes]);
   output.say(`wrote ${file} (${count(bytes.length / 1024)} KiB): ${difference ? 'approximate' : 'exact'}`);
   output.say(`time steps of ${milliseconds(dt)}, forward Euler`);
   return { file, bytes: bytes.length, dt, exact: deviations.length === 0, deviations, ...difference };

@@ -30,6 +30,12 @@ export interface Batch {
   readonly samples: Int32Array;
 }
 
+/** Where its input lies. */
+export function memoryOf({ input }: Batch): readonly ArrayBufferLike[] {
+  const arrays = input.kind === 'events' ? [input.offsets, input.units, input.counts] : [input.values];
+  return [...new Set(arrays.map((array) => array.buffer))];
+}
+
 /** The batch as a dense array [size, steps, features], for targets without event-driven products. */
 export function toDense(batch: Batch): Float32Array {
   if (batch.input.kind === 'dense') return batch.input.values;

@@ -1,6 +1,7 @@
 import { UserError } from '../diagnostics/diagnostic.ts';
 import type { Batch } from './batch.ts';
 import { collate, epochOrder, type StepsSample } from './batching.ts';
+import { BatchMemory } from './batchMemory.ts';
 import type { DataConfig } from './config.ts';
 import type { DatasetSplit, OpenDataset, ReportPreparation, Sample, SplitName } from './definition.ts';
 import { describePipeline, type PipelineInfo } from './describe.ts';
@@ -56,6 +57,8 @@ export interface LoadedBatch {
 export interface Loader {
   readonly info: LoaderInfo;
   batches(request: EpochRequest): AsyncIterable<LoadedBatch>;
+  /** Takes back the memory of inputs that nobody reads any more, for those of later batches. */
+  recycle(buffers: readonly ArrayBuffer[]): void;
   close(): void;
 }
 
@@ -93,6 +96,7 @@ function createLoader(
 ): Loader {
   const transforms = sampleTransforms(config.transforms, options.seed);
   const cache = new SampleCache();
+  const memory = new BatchMemory();
 
   /** Samples by index as they are before the first random transform. */
   const prepare = async (split: SplitName, indices: readonly number[]): Promise<Sample[]> => {
@@ -116,7 +120,7 @@ function createLoader(
     const { usable, kept, skipped } = sortOut(samples, indices, source, dataset.strict ?? false);
     const labels = Int32Array.from(kept, (index) => source.labels[index]);
     return {
-      batch: collate(usable, pipeline.features, labels, Int32Array.from(kept), config.padding),
+      batch: collate(usable, pipeline.features, labels, Int32Array.from(kept), config.padding, (n) => memory.take(n)),
       ...countSpikes(usable),
       skipped,
     };
@@ -160,6 +164,7 @@ function createLoader(
         yield await batch;
       }
     },
+    recycle: (buffers) => memory.giveBack(buffers),
     close: () => dataset.close(),
   };
 }

@@ -1,13 +1,13 @@
 import { MessageChannel, type MessagePort, receiveMessageOnPort, Worker } from 'node:worker_threads';
 import { UserError } from '../diagnostics/diagnostic.ts';
 import type { Span } from '../diagnostics/source.ts';
-import type { Batch } from './batch.ts';
+import { type Batch, memoryOf } from './batch.ts';
 import { builtFile } from './builtFile.ts';
 import type { DataConfig } from './config.ts';
 import type { ReportPreparation, SplitName } from './definition.ts';
 import type { PipelineInfo } from './describe.ts';
 import type { DataFacts, EpochRequest, LoadedBatch, LoaderInfo, SplitInfo } from './loader.ts';
-import type { Failure, OpenReply, StreamReply, StreamRequest, WorkerInput } from './protocol.ts';
+import type { Credit, Failure, OpenReply, StreamReply, StreamRequest, WorkerInput } from './protocol.ts';
 
 export { describePipeline, type PipelineError, type PipelineInfo } from './describe.ts';
 export type { DataFacts, SplitInfo } from './loader.ts';
@@ -60,6 +60,8 @@ export interface DataPipeline {
   readonly counters: Readonly<Record<SplitName, SplitCounters>>;
   /** One epoch. Every iteration of it starts anew; leaving one early is fine. Data errors are UserErrors SP7xx. */
   batches(split: SplitName, options?: EpochOptions): AsyncIterable<Batch>;
+  /** Takes back a batch that nobody reads any more: its memory serves later ones, so its arrays become empty. */
+  recycle(batch: Batch): void;
   close(): Promise<void>;
 }
 
@@ -91,6 +93,7 @@ export async function openPipeline(config: DataConfig, options: PipelineOptions)
     batches: (split, { epoch: number = 0, shuffle = false, augment = false, from = 0 } = {}) => ({
       [Symbol.asyncIterator]: () => epoch({ split, epoch: number, shuffle, augment, from }),
     }),
+    recycle: (batch) => worker.recycle(batch),
     close: () => worker.close(),
   };
 }
@@ -100,6 +103,7 @@ class DataWorker {
   private readonly worker: Worker;
   private readonly spans: DataSpans;
   private readonly inboxes = new Set<Inbox<unknown>>();
+  private returned: ArrayBuffer[] = [];
   private failure: Error | null = null;
 
   constructor(input: WorkerInput, spans: DataSpans) {
@@ -127,7 +131,8 @@ class DataWorker {
     const { port1, port2 } = new MessageChannel();
     const inbox = new Inbox<StreamReply>(port1);
     this.inboxes.add(inbox);
-    this.worker.postMessage({ request, credit: ahead, port: port2 } satisfies StreamRequest, [port2]);
+    const credit = this.credit(ahead);
+    this.worker.postMessage({ request, credit, port: port2 } satisfies StreamRequest, [port2, ...credit.returned]);
     // Several at once: each message wakes the thread.
     const several = Math.max(1, ahead >> 1);
     try {
@@ -135,13 +140,27 @@ class DataWorker {
         const reply = await inbox.take();
         if (reply.kind === 'end') return;
         if (reply.kind === 'failed') throw this.errorOf(reply);
-        if (taken % several === 0) port1.postMessage(several);
+        if (taken % several === 0) {
+          const more = this.credit(several);
+          port1.postMessage(more, more.returned);
+        }
         yield reply.loaded;
       }
     } finally {
       this.inboxes.delete(inbox);
       port1.close();
     }
+  }
+
+  recycle(batch: Batch): void {
+    this.returned.push(...(memoryOf(batch) as ArrayBuffer[]));
+  }
+
+  /** For so many batches, with all the memory that there is. */
+  private credit(batches: number): Credit {
+    const returned = this.returned;
+    this.returned = [];
+    return { batches, returned };
   }
 
   async close(): Promise<void> {
@@ -160,44 +179,31 @@ class DataWorker {
   }
 }
 
-/** Receives from a port, in order, one message at a time; keeps the process alive only while waiting. */
+/** Receives from a port, in order, one message at a time; listens, and keeps the process alive, only while waiting. */
 class Inbox<T> {
   private readonly port: MessagePort;
-  private readonly arrived: T[] = [];
   private failure: Error | null = null;
-  private waiting: { resolve(message: T): void; reject(error: Error): void } | null = null;
+  private reject: (error: Error) => void = () => {};
 
   constructor(port: MessagePort) {
     this.port = port;
-    port.on('message', (message: T) => {
-      if (this.waiting) this.settle().resolve(message);
-      else this.arrived.push(message);
-    });
-    port.unref();
   }
 
-  take(): Promise<T> {
+  async take(): Promise<T> {
     // What arrived while this thread was busy is there at once, without a turn of the event loop.
-    const queued = this.arrived.shift() ?? (receiveMessageOnPort(this.port)?.message as T | undefined);
-    if (queued !== undefined) return Promise.resolve(queued);
-    if (this.failure) return Promise.reject(this.failure);
-    this.port.ref();
+    const queued = receiveMessageOnPort(this.port);
+    if (queued) return queued.message as T;
+    if (this.failure) throw this.failure;
     return new Promise((resolve, reject) => {
-      this.waiting = { resolve, reject };
+      this.reject = reject;
+      this.port.once('message', resolve);
     });
   }
 
   /** No more messages will come. */
   fail(error: Error): void {
     this.failure = error;
-    if (this.waiting) this.settle().reject(error);
-  }
-
-  private settle() {
-    const waiting = this.waiting!;
-    this.waiting = null;
-    this.port.unref();
-    return waiting;
+    this.reject(error);
   }
 }
 

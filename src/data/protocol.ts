@@ -19,9 +19,15 @@ export type OpenReply =
 /** Asks for the batches of an epoch, which are sent to `port` as far as there is credit for them. */
 export interface StreamRequest {
   readonly request: EpochRequest;
-  /** Batches that may be under way before the first is taken; every message on `port` is a number that adds to it. */
-  readonly credit: number;
+  /** For the batches that may be under way before the first is taken; every message on `port` is more of it. */
+  readonly credit: Credit;
   readonly port: MessagePort;
+}
+
+export interface Credit {
+  readonly batches: number;
+  /** Memory for them, of batches that are done with. */
+  readonly returned: readonly ArrayBuffer[];
 }
 
 export type StreamReply = { readonly kind: 'batch'; readonly loaded: LoadedBatch } | { readonly kind: 'end' } | Failure;

@@ -1,12 +1,15 @@
 import { setImmediate } from 'node:timers/promises';
 import type { MessagePort } from 'node:worker_threads';
-import type { Batch } from './batch.ts';
+import { type Batch, memoryOf } from './batch.ts';
 import type { Loader } from './loader.ts';
-import { type StreamReply, type StreamRequest, toFailure } from './protocol.ts';
+import { type Credit, type StreamReply, type StreamRequest, toFailure } from './protocol.ts';
 
 /** Sends an epoch's batches while there is credit, until the receiver closes the port. */
-export async function serve(loader: Pick<Loader, 'batches'>, { request, credit, port }: StreamRequest): Promise<void> {
-  const gate = new Gate(port, credit);
+export async function serve(
+  loader: Pick<Loader, 'batches' | 'recycle'>,
+  { request, credit, port }: StreamRequest,
+): Promise<void> {
+  const gate = new Gate(port, credit, loader);
   const send = (reply: StreamReply, buffers: ArrayBuffer[] = []) => port.postMessage(reply, buffers);
   try {
     if (!(await gate.pass())) return;
@@ -26,10 +29,12 @@ class Gate {
   private closed = false;
   private wake = () => {};
 
-  constructor(port: MessagePort, credit: number) {
-    this.credit = credit;
-    port.on('message', (more: number) => {
-      this.credit += more;
+  constructor(port: MessagePort, { batches, returned }: Credit, loader: Pick<Loader, 'recycle'>) {
+    this.credit = batches;
+    loader.recycle(returned);
+    port.on('message', (more: Credit) => {
+      this.credit += more.batches;
+      loader.recycle(more.returned);
       this.wake();
     });
     port.on('close', () => {
@@ -52,7 +57,8 @@ class Gate {
   }
 }
 
-function buffersOf({ input, labels, samples, lengths }: Batch): ArrayBuffer[] {
-  const arrays = input.kind === 'events' ? [input.offsets, input.units, input.counts] : [input.values];
-  return [...arrays, labels, samples, ...(lengths ? [lengths] : [])].map((array) => array.buffer as ArrayBuffer);
+function buffersOf(batch: Batch): ArrayBuffer[] {
+  const { labels, samples, lengths } = batch;
+  const others = [labels, samples, ...(lengths ? [lengths] : [])].map((array) => array.buffer);
+  return [...memoryOf(batch), ...others] as ArrayBuffer[];
 }

@@ -1,4 +1,4 @@
-import { open, rename, rm } from 'node:fs/promises';
+import { type FileHandle, open, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { UserError } from '../diagnostics/diagnostic.ts';
 
@@ -7,10 +7,11 @@ import { UserError } from '../diagnostics/diagnostic.ts';
  * one. (write-file-atomic ignores short writes, so that on a nearly full disk it publishes a truncated file.)
  * Throws UserError SP811 where the folder is read-only or the disk full; the old content is then untouched.
  */
-export async function writeFileAtomically(path: string, content: Uint8Array | string): Promise<void> {
+export async function writeFileAtomically(path: string, content: string | readonly Uint8Array[]): Promise<void> {
   const temporary = `${path}.tmp`;
+  const pieces = typeof content === 'string' ? [Buffer.from(content)] : content;
   try {
-    await writeDurably(temporary, content);
+    await writeDurably(temporary, pieces);
     await rename(temporary, path);
     await syncFolder(dirname(path));
   } catch (error) {
@@ -19,14 +20,21 @@ export async function writeFileAtomically(path: string, content: Uint8Array | st
   }
 }
 
-async function writeDurably(path: string, content: Uint8Array | string): Promise<void> {
+async function writeDurably(path: string, pieces: readonly Uint8Array[]): Promise<void> {
   const file = await open(path, 'w');
   try {
-    await file.writeFile(content);
+    await writeAll(file, pieces);
     await file.sync();
   } finally {
     await file.close();
   }
+}
+
+async function writeAll(file: FileHandle, pieces: readonly Uint8Array[]): Promise<void> {
+  const { bytesWritten } = await file.writev(pieces);
+  const bytes = pieces.reduce((sum, { length }) => sum + length, 0);
+  // Writing the rest says what is in the way.
+  if (bytesWritten < bytes) await file.writeFile(Buffer.concat(pieces).subarray(bytesWritten));
 }
 
 /** Makes a rename in `folder` survive a power cut. Windows cannot open folders and does not need it. */

@@ -24,6 +24,8 @@ export interface BatchSource {
       readonly from?: number;
     },
   ): AsyncIterable<Batch>;
+  /** Takes back a batch that nobody reads any more, where memory is used again. */
+  recycle?(batch: Batch): void;
 }
 
 /** Where the loop leaves what it has learnt: a run folder. Saves are made in the order in which they are asked for. */
@@ -183,6 +185,7 @@ async function trainEpoch(
       train: addBatch(state.train, batch, result, layers, seconds),
       seconds: state.seconds + seconds,
     };
+    data.recycle?.(batch);
     observer.batchDone({ split: 'train', epoch, batch: state.batch, batches, metrics: summarize(state.train) });
 
     // A step may block for its whole length: only here can a signal arrive.
@@ -223,6 +226,7 @@ export async function evaluateSplit(
     const result = await model.evaluate(batch);
     requireFinite(result.loss, `on batch ${done + 1} of the ${split} split`);
     sums = addBatch(sums, batch, result, layers, lap());
+    data.recycle?.(batch);
     done++;
     observer.batchDone({ split, epoch, batch: done, batches, metrics: summarize(sums) });
     await setImmediate();

@@ -102,7 +102,7 @@ export class RunFolder {
   }
 
   async writeModel(bytes: Uint8Array): Promise<void> {
-    await writeFileAtomically(this.model, bytes);
+    await writeFileAtomically(this.model, [bytes]);
   }
 
   async writeResult(result: RunResult): Promise<void> {

@@ -24,7 +24,8 @@ const LENGTH_BYTES = 8;
 const MAX_HEADER_BYTES = 100_000_000;
 const METADATA_KEY = '__metadata__';
 
-export function encodeSafetensors(file: SafetensorsFile): Uint8Array {
+/** The file in pieces, to be written one after the other: of the tensors' bytes no copy is made. */
+export function encodeSafetensors(file: SafetensorsFile): Uint8Array[] {
   const header: Record<string, unknown> = { [METADATA_KEY]: file.metadata };
   let end = 0;
   for (const [name, { shape, data }] of file.tensors) {
@@ -35,16 +36,11 @@ export function encodeSafetensors(file: SafetensorsFile): Uint8Array {
   const text = Buffer.from(JSON.stringify(header));
   // Padded with blanks so that the tensors start at a multiple of eight.
   const headerBytes = Math.ceil(text.length / 8) * 8;
-  const bytes = new Uint8Array(LENGTH_BYTES + headerBytes + end);
-  new DataView(bytes.buffer).setBigUint64(0, BigInt(headerBytes), true);
-  bytes.fill(0x20, LENGTH_BYTES, LENGTH_BYTES + headerBytes);
-  bytes.set(text, LENGTH_BYTES);
-  let offset = LENGTH_BYTES + headerBytes;
-  for (const { data } of file.tensors.values()) {
-    bytes.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), offset);
-    offset += data.byteLength;
-  }
-  return bytes;
+  const start = new Uint8Array(LENGTH_BYTES + headerBytes).fill(0x20);
+  new DataView(start.buffer).setBigUint64(0, BigInt(headerBytes), true);
+  start.set(text, LENGTH_BYTES);
+  const bytesOf = ({ data }: Tensor) => new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+  return [start, ...Array.from(file.tensors.values(), bytesOf)];
 }
 
 function dtypeOf(data: Tensor['data']): Dtype {

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { toDense } from '../../src/data/batch.ts';
+import { memoryOf, toDense } from '../../src/data/batch.ts';
 import { collate } from '../../src/data/batching.ts';
 import type { DataConfig } from '../../src/data/config.ts';
 import type { EventStepsSample, FeaturesSample } from '../../src/data/definition.ts';
@@ -155,4 +155,22 @@ describe('features', () => {
     expect(batch.lengths).toBeUndefined();
     expect(batch.steps).toBe(3);
   });
+});
+
+test('batches are the same in memory that was used before', async () => {
+  const used = (bytes: number) => new Uint8Array(bytes + 100).fill(0xff).buffer;
+  const events = (await collect(await openLoader(config(6), { batch: 6, seed: 1 }), {}))[0].batch;
+  expect(memoryOf(events).length).toBe(1);
+  const loader = await openLoader(config(6), { batch: 6, seed: 1 });
+  const memory = used(1000);
+  loader.recycle([memory]);
+  const again = (await collect(loader, {}))[0].batch;
+  expect(again).toEqual(events);
+  expect(memoryOf(again)).toEqual([memory]);
+
+  const features = [7, 1].map(
+    (steps): FeaturesSample => ({ kind: 'features', steps, values: new Float32Array(2 * steps).fill(3) }),
+  );
+  const [labels, indices] = [Int32Array.of(0, 1), Int32Array.of(8, 9)];
+  expect(collate(features, 2, labels, indices, 'exclude', used)).toEqual(collate(features, 2, labels, indices));
 });

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, describe, expect, test } from 'vitest';
-import type { Batch } from '../../src/data/batch.ts';
+import { type Batch, memoryOf } from '../../src/data/batch.ts';
 import type { DataConfig } from '../../src/data/config.ts';
 import type { SplitName } from '../../src/data/definition.ts';
 import { openLoader } from '../../src/data/loader.ts';
@@ -102,6 +102,23 @@ describe('batches', () => {
     ]);
     expect(again).toEqual(train);
     expect(validation.flatMap((b) => Array.from(b.samples))).toEqual(Array.from({ length: 30 }, (_, i) => i));
+  });
+
+  test('the memory of recycled batches serves later ones', async () => {
+    const pipeline = await open();
+    const kept: Batch[] = [];
+    const recycled: Batch[] = [];
+    for (const epoch of [1, 2, 3]) {
+      for await (const batch of pipeline.batches('train', { epoch, shuffle: true })) {
+        kept.push(structuredClone(batch));
+        recycled.push(batch);
+        pipeline.recycle(batch);
+      }
+    }
+    const other = await open();
+    const expected = [1, 2, 3].map((epoch) => take(other, { epoch, shuffle: true }));
+    expect(kept).toEqual((await Promise.all(expected)).flat());
+    expect(recycled.slice(0, -6).every((batch) => memoryOf(batch)[0].byteLength === 0)).toBe(true);
   });
 
   test('counters tell what was taken', async () => {

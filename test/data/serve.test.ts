@@ -8,9 +8,11 @@ import { serve } from '../../src/data/serve.ts';
 
 const request = { split: 'train', epoch: 0, shuffle: false, from: 0 } as const;
 
+const credit = (batches: number) => ({ batches, returned: [new ArrayBuffer(1)] });
+
 /** Ten batches, of which one knows how many were made and how far the reader went. */
 function tenBatches() {
-  const state = { made: 0, left: false };
+  const state = { made: 0, left: false, returned: 0 };
   async function* batches(): AsyncGenerator<LoadedBatch> {
     try {
       while (state.made < 10) {
@@ -30,7 +32,10 @@ function tenBatches() {
       state.left = true;
     }
   }
-  return { state, loader: { batches } };
+  const recycle = (buffers: readonly ArrayBuffer[]) => {
+    state.returned += buffers.length;
+  };
+  return { state, loader: { batches, recycle } };
 }
 
 test('no more batches are made than there is credit for', async () => {
@@ -38,13 +43,13 @@ test('no more batches are made than there is credit for', async () => {
   const { port1, port2 } = new MessageChannel();
   const replies: StreamReply[] = [];
   port1.on('message', (reply: StreamReply) => replies.push(reply));
-  const served = serve(loader, { request, credit: 3, port: port2 });
+  const served = serve(loader, { request, credit: credit(3), port: port2 });
   await setTimeout(50);
-  expect([state.made, replies.length]).toEqual([3, 3]);
-  port1.postMessage(2);
+  expect([state.made, replies.length, state.returned]).toEqual([3, 3, 1]);
+  port1.postMessage(credit(2));
   await setTimeout(50);
-  expect([state.made, replies.length]).toEqual([5, 5]);
-  for (let i = 0; i < 6; i++) port1.postMessage(1);
+  expect([state.made, replies.length, state.returned]).toEqual([5, 5, 2]);
+  for (let i = 0; i < 6; i++) port1.postMessage(credit(1));
   await served;
   await setTimeout(20);
   expect(replies.map((reply) => (reply.kind === 'batch' ? reply.loaded.batch.samples[0] : reply.kind))).toEqual([
@@ -66,7 +71,7 @@ test('no more batches are made than there is credit for', async () => {
 test('a receiver that goes away ends the work', async () => {
   const { state, loader } = tenBatches();
   const { port1, port2 } = new MessageChannel();
-  const served = serve(loader, { request, credit: 2, port: port2 });
+  const served = serve(loader, { request, credit: credit(2), port: port2 });
   await once(port1, 'message');
   port1.close();
   await served;

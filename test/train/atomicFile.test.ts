@@ -14,8 +14,8 @@ afterEach(() => rmSync(root, { recursive: true, force: true }));
 it('replaces a file and leaves nothing else behind', async () => {
   const path = join(root, 'file');
   await writeFileAtomically(path, 'first');
-  await writeFileAtomically(path, Uint8Array.of(65, 66));
-  expect(readFileSync(path, 'utf8')).toBe('AB');
+  await writeFileAtomically(path, [Uint8Array.of(65, 66), Uint8Array.of(), Uint8Array.of(67)]);
+  expect(readFileSync(path, 'utf8')).toBe('ABC');
   expect(readdirSync(root)).toEqual(['file']);
 });
 
@@ -33,7 +33,7 @@ it.skipIf(process.platform === 'win32')('keeps the old content when only part of
   const script = `
     process.on('SIGXFSZ', () => {});
     const { writeFileAtomically } = await import(${JSON.stringify(new URL('../../dist/train/atomicFile.js', import.meta.url).href)});
-    await writeFileAtomically(${JSON.stringify(path)}, Buffer.alloc(1_000_000)).catch((error) => console.log(error.message));`;
+    await writeFileAtomically(${JSON.stringify(path)}, [Buffer.alloc(50_000), Buffer.alloc(1_000_000)]).catch((error) => console.log(error.message));`;
   // A limit on file sizes makes the first write a short one, as a full disk does.
   const limited = 'ulimit -f 100 && exec "$0" --input-type=module -e "$1"';
   const output = execFileSync('bash', ['-c', limited, process.execPath, script], { encoding: 'utf8' });

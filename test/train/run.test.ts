@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { stringify } from 'yaml';
+import type { Batch } from '../../src/data/batch.ts';
 import { UserError } from '../../src/diagnostics/diagnostic.ts';
 import type { CompiledModel, Target } from '../../src/targets/target.ts';
 import { readCheckpoint } from '../../src/train/checkpoint.ts';
@@ -381,6 +382,29 @@ it('the data is asked for exactly what is left of an interrupted epoch', async (
     ['validation', undefined],
     ['test', undefined],
   ]);
+});
+
+it('batches go back once each, when they are done with', async () => {
+  const whole = await run('whole');
+  const source = fakeData(config.batch);
+  const [given, back] = [[] as Batch[], [] as Batch[]];
+  const data: BatchSource = {
+    splits: source.splits,
+    async *batches(split, options) {
+      for await (const batch of source.batches(split, options)) {
+        given.push(batch);
+        yield batch;
+      }
+    },
+    recycle(batch) {
+      back.push(batch);
+      if (batch.input.kind === 'dense') batch.input.values.fill(Number.NaN);
+      batch.labels.fill(0);
+    },
+  };
+  await expectSameRun(whole.folder, (await run('recycled', { data })).folder);
+  expect(back).toHaveLength(given.length);
+  expect(given.every((batch) => back.includes(batch))).toBe(true);
 });
 
 it('data that fails is reported where it is used, with what was trained before it saved', async () => {
