@@ -46,7 +46,7 @@ export function backwardKernel(k: Kernels, name: string, plan: NeuronPlan): Kern
     const a = args as Named & LoopArgs;
     const now = adjoint.states.map((_, i) => a[`carried${i}`]);
     const next = adjoint.states.map((_, i) => (plan.carriedInPlace[i] ? now[i] : a[`carriedToo${i}`]));
-    const places = sharedPlaces(plan, a, a.initialSpikes);
+    const places = sharedPlaces(plan, a, 'initial');
     places.set(adjoint.outputCotangent.id, { base: a.dOutput, at: 'row' });
     adjoint.states.forEach((s, i) => void places.set(s.after.id, { base: now[i], at: 'sample' }));
     for (const v of plan.backwardScratch) places.set(v.id, { base: a[`scratch${v.id}`], at: 'sample' });

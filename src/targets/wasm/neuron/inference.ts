@@ -9,7 +9,8 @@ import { padded, panelsOf } from '../layout.ts';
 import { isElementwise } from './emit.ts';
 import { commonPlaces, eachSampleRow, forwardStores, ownOutput, rowByRow, type StatePlaces } from './forward.ts';
 import { Alternating, type Args, type InferenceForm, InputProducts, Meeting, OutputLists } from './inferenceParts.ts';
-import { type ForwardPlan, stateOf } from './plan.ts';
+import type { ForwardPlan } from './plan.ts';
+import { stateOf } from './residuals.ts';
 import { writeStep } from './step.ts';
 import { BodyWriter, type Place, type StepContext, sampled } from './timeLoop.ts';
 
