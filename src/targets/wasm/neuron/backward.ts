@@ -70,6 +70,17 @@ export function backwardKernel(k: Kernels, name: string, plan: NeuronPlan): Kern
         return [];
       });
     };
+    /** What decays started from. */
+    const end = (c: StepContext) => {
+      if (!sums) return;
+      writer.overNeurons(c, (o) => {
+        for (const { state, sum, carried } of plan.decays) {
+          const started = [a[`initial${state}`], now[carried]].map((base) => writer.raw(sampled(base), o));
+          writer.accumulate(sums, sum * size, v.mul(started[0], started[1]), o);
+        }
+        return [];
+      });
+    };
     const scratch =
       plan.gates.products.size > 0 ? f.let('scratch', add(a.dotScratch, mul(chunk, scratchBytes(features)))) : null;
     const rowOperation = (eqn: Eqn, c: StepContext) => {
@@ -109,7 +120,7 @@ export function backwardKernel(k: Kernels, name: string, plan: NeuronPlan): Kern
       ...[...inputSums.keys()].map((i) => adjoint.inputs[i].cotangent),
     ];
     const alsoAt = new Set(summed.map(plan.backward.levelOf));
-    writer.overTime(chunk, allPanels(features, plan.backward), true, begin, (c) => {
+    writer.overTime(chunk, allPanels(features, plan.backward), true, { begin, end }, (c) => {
       writeStep(writer, plan.backward, c, stores, kept, {
         rowOperation,
         alsoAt,

@@ -156,7 +156,7 @@ export function forwardKernel(k: Kernels, name: string, plan: NeuronPlan): Kerne
       for (const i of plan.passing) copyRows(writer, c, a[`initial${i}`], a[`now${i}`]);
     };
     const bits = [...gateBits(f, plan, a), ...spikeBits(plan, a)];
-    writer.overTime(chunk, allPanels(features, plan.forward), false, begin, (c) =>
+    writer.overTime(chunk, allPanels(features, plan.forward), false, { begin }, (c) =>
       writeStep(writer, plan.forward, c, stores, kept, { rowOperation, bits }),
     );
   });

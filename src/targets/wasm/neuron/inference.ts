@@ -145,7 +145,7 @@ export function inferenceKernel(k: Kernels, name: string, plan: ForwardPlan, for
       if (isNeeded) lists?.listRows(c, states[outputState(plan)].before, writer.rowBefore(c));
     };
     const together = form.lists || form.products.includes(true) || step.body.some((e) => !isElementwise(e.prim));
-    writer.overTime(chunk, { ...panels, together }, false, begin, (c) => {
+    writer.overTime(chunk, { ...panels, together }, false, { begin }, (c) => {
       inputs.multiply(c);
       writeStep(writer, plan.forward, c, stores, kept, { rowOperation });
       const readWhole = isReadWhole(plan, form);

@@ -1,6 +1,7 @@
 import type { AdjointStep, Atom, Eqn, Step, Var } from '../../../ir/step.ts';
 import { differentiate } from '../../../passes/differentiate.ts';
 import { accumulate } from './accumulate.ts';
+import { type Decay, withoutDecays } from './decay.ts';
 import { isElementwise } from './emit.ts';
 import { type Gates, gatesOf } from './gate.ts';
 import { withoutDrives } from './leak.ts';
@@ -36,6 +37,8 @@ export interface NeuronPlan extends ForwardPlan, Residuals {
   readonly passing: readonly number[];
   /** That of them which is the output: its spikes are kept as bits; -1 where they are kept as numbers. */
   readonly spikes: number;
+  /** States that decay, of which the adjoint is told only what they start from. */
+  readonly decays: readonly Decay[];
   /** States before a step that the backward pass computes from others, at all steps but the first. */
   readonly recalled: readonly Eqn[];
   /** Body variables with one row per sample: they cross a level and are forgotten after the step. */
@@ -76,7 +79,7 @@ export function planForward(step: Step, features: number, affine: readonly boole
 export function planNeuron(step: Step, features: number, affine: readonly boolean[], asBits: boolean): NeuronPlan {
   const inference = planForward(step, features, affine);
   const { forward, inferenceScratch, products } = inference;
-  const derived = withoutDrives(differentiate(step));
+  const { adjoint: derived, decays } = withoutDecays(withoutDrives(differentiate(step)), forward);
   const { adjoint, accumulated } = accumulate(derived);
   const backward = levelsOf(adjoint.body);
   const { kept, recomputed } = planResiduals(adjoint);
@@ -114,6 +117,7 @@ export function planNeuron(step: Step, features: number, affine: readonly boolea
     recomputed,
     passing,
     spikes: passing.includes(output) ? output : -1,
+    decays,
     recalled: recalled(step),
     forwardScratch,
     backwardScratch,
