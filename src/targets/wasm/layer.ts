@@ -7,10 +7,10 @@ import { copyKernel, gradientKernel, layerSumsKernel } from './kernels/gradients
 import { maskBytes } from './kernels/masks.ts';
 import { arrayBytes, matrixRows, padded, panelsOf } from './layout.ts';
 import { affineInputs, backwardSequences, otherCarried } from './neuron/backward.ts';
-import { ownOutput } from './neuron/forward.ts';
+import { ownOutput, stateName } from './neuron/forward.ts';
 import type { NeuronKernels, PlannedNeuron } from './neuron/neuron.ts';
 import { type OnceStage, onceStages } from './neuron/once.ts';
-import { stateOf } from './neuron/plan.ts';
+import { stateOf } from './neuron/residuals.ts';
 import type { Argument, Buffer, Call } from './program.ts';
 
 /** One direction of a layer of neurons (or a pool) in training: its calls and what it keeps. */
@@ -53,9 +53,9 @@ export class Layer {
       Object.assign(this.shared, { [`mean${i}`]: affine.mean, [`scale${i}`]: affine.scale, [`bias${i}`]: affine.bias });
     });
     step.states.forEach((s, i) => {
-      if (i === plan.spikes)
-        this.shared.initialSpikes = network.array(`initial ${s.name} of ${this.name}`, features, false);
-      else this.shared[`state${i}`] = sequence(s.name);
+      this.shared[stateName(plan, i)] = plan.passing.includes(i)
+        ? network.array(`initial ${s.name} of ${this.name}`, features, false)
+        : sequence(s.name);
     });
     for (const v of plan.kept) this.shared[`kept${v.id}`] = sequence(v.name);
     for (const v of plan.once) this.shared[`once${v.id}`] = this.once.get(v.id) as Buffer;
@@ -66,8 +66,8 @@ export class Layer {
     this.array = this.spikes ? null : (output as Buffer);
 
     step.states.forEach((s, i) => {
-      const isApart = i === plan.spikes;
-      const target = this.shared[isApart ? 'initialSpikes' : `state${i}`] as Buffer;
+      const isApart = plan.passing.includes(i);
+      const target = this.shared[stateName(plan, i)] as Buffer;
       if (variant.drawsStates && s.initializer.kind === 'uniform') {
         program.call(uniformKernel(network.k, features, s.initializer), variant.shape.chunks, {
           keys: network.streamKeys('state', [node.layer, s.name, direction]),
@@ -91,10 +91,8 @@ export class Layer {
     this.operands.forEach(
       (lists, i) => void Object.assign(args, { [`events${i}`]: lists.events, [`spans${i}`]: lists.spans }),
     );
-    if (this.spikes) {
-      args.spikes = this.spikes;
-      args.spikesNow = network.array(`scratch of ${this.name}`, features, false);
-    }
+    if (this.spikes) args.spikes = this.spikes;
+    for (const i of plan.passing) args[`now${i}`] = network.array(`scratch of ${this.name}`, features, false);
     const bits = kernels.gate && program.buffer(`gates of ${this.name}`, maskBytes(network.rowCount(true), features));
     program.unevenCall(kernels.forward, variant.shape.chunks, { ...args, ...(bits && { gates: bits }) });
     this.gates = bits && this.listGates(bits);

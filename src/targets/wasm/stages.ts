@@ -24,7 +24,7 @@ const lookahead = 6;
  * the first, and calls from `boundary` on come in no earlier stage than those before it.
  */
 export function cutIntoStages(given: readonly Call[], fixed: number, boundary: number): Stages {
-  const moved = fillGaps(given, naturalStages(given), boundary);
+  const moved = fillGaps(given, naturalStages(given), fixed, boundary);
   const rank = (i: number) => (i < fixed ? 0 : given[i].uneven ? 1 : 2);
   const order = given.map((_, i) => i).sort((a, b) => moved[a] - moved[b] || rank(a) - rank(b) || a - b);
   // Stages whose calls moved away may have become one with the next.
@@ -55,18 +55,28 @@ function naturalStages(calls: readonly Call[]): number[] {
   });
 }
 
-/** Moves calls into the latest of the earlier stages that have an uneven call and nothing that they depend on, in it or behind it. */
-function fillGaps(calls: readonly Call[], natural: readonly number[], boundary: number): readonly number[] {
+/**
+ * Moves calls into an earlier stage that has nothing that they depend on, in it or behind it: the latest of those with an
+ * uneven call; a single item, which fills no gap but may hold up calls that do, into the first.
+ */
+function fillGaps(
+  calls: readonly Call[],
+  natural: readonly number[],
+  fixed: number,
+  boundary: number,
+): readonly number[] {
   const members: number[][] = [];
   const uneven = new Set(natural.filter((_, i) => calls[i].uneven));
   const firstBehind = natural[boundary] ?? 0;
+  const lastFixed = natural[fixed - 1] ?? 0;
   return calls.map((call, i) => {
     const uses = usesOf(call);
-    const first = Math.max(0, natural[i] - lookahead, i >= boundary ? firstBehind : 0);
+    const first = Math.max(lastFixed, natural[i] - lookahead, i >= boundary ? firstBehind : 0);
     let target = natural[i];
     for (let stage = natural[i] - 1; stage >= first && !call.uneven; stage--) {
       if ((members[stage] ?? []).some((other) => conflict(uses, usesOf(calls[other])))) break;
-      if (uneven.has(stage)) {
+      if (call.items === 1) target = stage;
+      else if (uneven.has(stage)) {
         target = stage;
         break;
       }

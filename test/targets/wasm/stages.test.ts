@@ -11,12 +11,13 @@ interface Given {
   readonly reads?: readonly number[];
   readonly writes?: readonly number[];
   readonly uneven?: boolean;
+  readonly items?: number;
 }
 
-function callOf({ name, reads = [], writes = [], uneven = false }: Given): Call {
+function callOf({ name, reads = [], writes = [], uneven = false, items = 2 }: Given): Call {
   const named = (prefix: string, indices: readonly number[]) => indices.map((i) => [`${prefix}${i}`, buffers[i]]);
   const args = Object.fromEntries([...named('r', reads), ...named('w', writes)]);
-  return { kernel: { func: { name } as Func, params: [], reads: reads.map((i) => `r${i}`) }, items: 1, args, uneven };
+  return { kernel: { func: { name } as Func, params: [], reads: reads.map((i) => `r${i}`) }, items, args, uneven };
 }
 
 /** Names of the calls, stage by stage. */
@@ -68,6 +69,14 @@ it('moves what does not depend on an uneven call beside it, behind it in order',
   expect(staged([...loop, filler])).toEqual([['before'], ['loop', 'filler'], ['after']]);
 });
 
+it('moves a single item as far as it can, so that what depends on it can be beside an uneven call', () => {
+  const [single, filler] = [
+    { name: 'single', writes: [3], items: 1 },
+    { name: 'filler', reads: [3], writes: [4] },
+  ];
+  expect(staged([...loop, single, filler])).toEqual([['before', 'single'], ['loop', 'filler'], ['after']]);
+});
+
 it('leaves what depends on it, or on something after it, where it is', () => {
   expect(staged([...loop, { name: 'x', reads: [1], writes: [3] }])).toEqual([['before'], ['loop'], ['after', 'x']]);
   expect(staged([...loop, { name: 'x', reads: [2], writes: [3] }])).toEqual([['before'], ['loop'], ['after'], ['x']]);
@@ -81,11 +90,17 @@ it('moves nothing of the backward pass into the forward pass', () => {
 it('keeps the first calls first', () => {
   const uneven = { name: 'loop', writes: [1], uneven: true };
   expect(staged([{ name: 'constant', writes: [0] }, uneven], 1)).toEqual([['constant', 'loop']]);
+  const constants = [
+    { name: 'first', writes: [0] },
+    { name: 'second', reads: [0], writes: [1] },
+  ];
+  const single = { name: 'single', writes: [2], items: 1 };
+  expect(staged([...constants, single], 2)).toEqual([['first'], ['second', 'single']]);
 });
 
 it('never puts a call beside or before one that it depends on', () => {
   const indices = fc.uniqueArray(fc.nat(buffers.length - 1), { maxLength: 2 });
-  const given = fc.record({ reads: indices, writes: indices, uneven: fc.boolean() });
+  const given = fc.record({ reads: indices, writes: indices, uneven: fc.boolean(), items: fc.constantFrom(1, 2) });
   fc.assert(
     fc.property(fc.array(given, { maxLength: 20 }), (calls) => {
       const all = calls.map((c, i) => ({ ...c, reads: c.reads.filter((r) => !c.writes.includes(r)), name: String(i) }));

@@ -1,12 +1,8 @@
 import { expect, it } from 'vitest';
 import { Stream } from '../../../src/random/stream.ts';
-import { referenceTarget } from '../../../src/targets/reference/target.ts';
-import type { CompileOptions } from '../../../src/targets/target.ts';
 import { isByRows } from '../../../src/targets/wasm/kernels/rowGradient.ts';
-import { wasmTarget } from '../../../src/targets/wasm/target.ts';
+import { expectGradientsOfInterpreter } from '../../support/gradients.ts';
 import { graphOf, randomBatch } from '../../support/graphs.ts';
-
-const options: CompileOptions = { seed: 3, optimizer: { kind: 'sgd', momentum: 0, weightDecay: 0 }, clipNorm: null };
 
 /** Rows of counts: of ones, of twos, of both, and empty ones. */
 function countsOf(size: number, steps: number, features: number) {
@@ -35,18 +31,5 @@ it.each([
     { name: 'li', type: 'LI', norm: 'none' as const, size: 3, from: ['h'] },
   ];
   const graph = graphOf(layers, { features });
-  const batch = countsOf(19, 7, features);
-  const [own, reference] = await Promise.all(
-    [wasmTarget({ threads: 2 }), referenceTarget()].map(async (target) => {
-      const model = await target.compile(graph, options);
-      const { gradients } = await model.trainStep(batch, { epoch: 0, learningRate: 0, wantGradients: true });
-      model.dispose();
-      return gradients!;
-    }),
-  );
-  for (const [key, gradient] of reference) {
-    const scale = Math.max(...gradient.map(Math.abs), 1e-6);
-    const errors = gradient.map((x, i) => Math.abs(x - own.get(key)![i]) / scale);
-    expect(Math.max(...errors), key).toBeLessThan(1e-4);
-  }
+  await expectGradientsOfInterpreter(graph, countsOf(19, 7, features));
 });

@@ -46,7 +46,7 @@ export function backwardKernel(k: Kernels, name: string, plan: NeuronPlan): Kern
     const a = args as Named & LoopArgs;
     const now = adjoint.states.map((_, i) => a[`carried${i}`]);
     const next = adjoint.states.map((_, i) => (plan.carriedInPlace[i] ? now[i] : a[`carriedToo${i}`]));
-    const places = sharedPlaces(plan, a, a.initialSpikes);
+    const places = sharedPlaces(plan, a, 'initial');
     places.set(adjoint.outputCotangent.id, { base: a.dOutput, at: 'row' });
     adjoint.states.forEach((s, i) => void places.set(s.after.id, { base: now[i], at: 'sample' }));
     for (const v of plan.backwardScratch) places.set(v.id, { base: a[`scratch${v.id}`], at: 'sample' });
@@ -67,6 +67,17 @@ export function backwardKernel(k: Kernels, name: string, plan: NeuronPlan): Kern
     const begin = (c: StepContext) => {
       writer.overNeurons(c, (o) => {
         for (const base of now) writer.store({ base, at: 'sample' }, splat(0), o);
+        return [];
+      });
+    };
+    /** What decays started from. */
+    const end = (c: StepContext) => {
+      if (!sums) return;
+      writer.overNeurons(c, (o) => {
+        for (const { state, sum, carried } of plan.decays) {
+          const started = [a[`initial${state}`], now[carried]].map((base) => writer.raw(sampled(base), o));
+          writer.accumulate(sums, sum * size, v.mul(started[0], started[1]), o);
+        }
         return [];
       });
     };
@@ -109,7 +120,7 @@ export function backwardKernel(k: Kernels, name: string, plan: NeuronPlan): Kern
       ...[...inputSums.keys()].map((i) => adjoint.inputs[i].cotangent),
     ];
     const alsoAt = new Set(summed.map(plan.backward.levelOf));
-    writer.overTime(chunk, allPanels(features, plan.backward), true, begin, (c) => {
+    writer.overTime(chunk, allPanels(features, plan.backward), true, { begin, end }, (c) => {
       writeStep(writer, plan.backward, c, stores, kept, {
         rowOperation,
         alsoAt,

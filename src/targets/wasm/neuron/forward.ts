@@ -10,7 +10,8 @@ import { softmaxAdjointRow, softmaxRow } from '../kernels/softmax.ts';
 import { listSpikeRow } from '../kernels/spikes.ts';
 import { padded, panelsOf } from '../layout.ts';
 import { emit } from './emit.ts';
-import { type ForwardPlan, type NeuronPlan, stateOf } from './plan.ts';
+import type { ForwardPlan, NeuronPlan } from './plan.ts';
+import { stateOf } from './residuals.ts';
 import { type Bits, type Store, writeStep } from './step.ts';
 import {
   allPanels,
@@ -31,19 +32,23 @@ export function sharedParams(plan: NeuronPlan): string[] {
     'sampleRows',
     ...plan.step.inputs.map((_, i) => `input${i}`),
     ...plan.affine.flatMap((affine, i) => (affine ? [`mean${i}`, `scale${i}`, `bias${i}`] : [])),
-    ...plan.step.states.map((_, i) => (i === plan.spikes ? 'initialSpikes' : `state${i}`)),
+    ...plan.step.states.map((_, i) => stateName(plan, i)),
     ...plan.kept.map((v) => `kept${v.id}`),
     ...plan.once.map((v) => `once${v.id}`),
     ...(ownOutput(plan) ? ['output'] : []),
   ];
 }
 
+/** A state's sequence, or its values before the first step where it is not kept. */
+export const stateName = ({ passing }: NeuronPlan, i: number): string =>
+  passing.includes(i) ? `initial${i}` : `state${i}`;
+
 /** Whether the output is no state and so has a sequence of its own. */
 export const ownOutput = ({ step }: ForwardPlan): boolean => stateOf(step, step.output) < 0;
 
-/** Where the values of the forward pass lie; those of spikes that are kept as bits lie in `spikes`, a row per sample. */
-export function sharedPlaces(plan: NeuronPlan, a: Named, spikes: Local): Map<number, Place> {
-  const places = commonPlaces(plan, a, statesOf(plan, a, spikes), { base: a.output, at: 'row' });
+/** Where the values of the forward pass lie; those of states that are not kept lie in rows per sample of this name. */
+export function sharedPlaces(plan: NeuronPlan, a: Named, passing: 'initial' | 'now'): Map<number, Place> {
+  const places = commonPlaces(plan, a, statesOf(plan, a, passing), { base: a.output, at: 'row' });
   for (const { id } of plan.kept) places.set(id, { base: a[`kept${id}`], at: 'row' });
   return places;
 }
@@ -54,9 +59,12 @@ export interface StatePlaces {
   readonly after: Place;
 }
 
-function statesOf(plan: NeuronPlan, a: Named, spikes: Local): StatePlaces[] {
+function statesOf(plan: NeuronPlan, a: Named, passing: 'initial' | 'now'): StatePlaces[] {
   return plan.step.states.map((_, i) => {
-    if (i === plan.spikes) return { before: { base: spikes, at: 'sample' }, after: { base: spikes, at: 'sample' } };
+    if (plan.passing.includes(i)) {
+      const place = sampled(a[`${passing}${i}`]);
+      return { before: place, after: place };
+    }
     const base = a[`state${i}`];
     return { before: { base, at: 'previous' }, after: { base, at: 'row' } };
   });
@@ -100,12 +108,13 @@ export function forwardKernel(k: Kernels, name: string, plan: NeuronPlan): Kerne
     ...scratch,
     ...products,
     ...(plan.gates.output ? ['gates'] : []),
-    ...(plan.spikes < 0 ? [] : ['spikes', 'spikesNow']),
+    ...(plan.spikes < 0 ? [] : ['spikes']),
+    ...plan.passing.map((i) => `now${i}`),
     ...rowParams,
   ];
   return k.kernel(`forward_${name}`, params, (f, chunk, args) => {
     const a = args as Named & LoopArgs;
-    const places = sharedPlaces(plan, a, a.spikesNow);
+    const places = sharedPlaces(plan, a, 'now');
     for (const v of plan.forwardScratch) places.set(v.id, { base: a[`scratch${v.id}`], at: 'sample' });
     const writer = new BodyWriter(f, features, a, places);
     const operands = new Map<Atom, Place>(
@@ -136,17 +145,18 @@ export function forwardKernel(k: Kernels, name: string, plan: NeuronPlan): Kerne
     const stride = padded(features) * eventBytes;
     for (const e of events) f.set(e, add(e, mul(chunk, mul(mul(a.group, a.T), stride))));
     const kept = new Set(step.body.flatMap((e) => (places.has(e.out.id) ? [e.out.id] : [])));
-    const stores = forwardStores(plan, statesOf(plan, a, a.spikesNow), { base: a.output, at: 'row' }, operands);
-    if (plan.spikes >= 0) {
+    const stores = forwardStores(plan, statesOf(plan, a, 'now'), { base: a.output, at: 'row' }, operands);
+    for (const i of plan.passing) {
+      const { after } = step.states[i];
       // They take the place of those of the step before, which may still be read.
-      kept.delete((step.output as Var).id);
-      stores.push({ level: plan.forward.levelOf(step.output), value: step.output, place: sampled(a.spikesNow) });
+      kept.delete((after as Var).id);
+      stores.push({ level: plan.forward.levelOf(after), value: after, place: sampled(a[`now${i}`]) });
     }
     const begin = (c: StepContext) => {
-      if (plan.spikes >= 0) copyRows(writer, c, a.initialSpikes, a.spikesNow);
+      for (const i of plan.passing) copyRows(writer, c, a[`initial${i}`], a[`now${i}`]);
     };
     const bits = [...gateBits(f, plan, a), ...spikeBits(plan, a)];
-    writer.overTime(chunk, allPanels(features, plan.forward), false, begin, (c) =>
+    writer.overTime(chunk, allPanels(features, plan.forward), false, { begin }, (c) =>
       writeStep(writer, plan.forward, c, stores, kept, { rowOperation, bits }),
     );
   });

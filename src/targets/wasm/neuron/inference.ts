@@ -9,7 +9,8 @@ import { padded, panelsOf } from '../layout.ts';
 import { isElementwise } from './emit.ts';
 import { commonPlaces, eachSampleRow, forwardStores, ownOutput, rowByRow, type StatePlaces } from './forward.ts';
 import { Alternating, type Args, type InferenceForm, InputProducts, Meeting, OutputLists } from './inferenceParts.ts';
-import { type ForwardPlan, stateOf } from './plan.ts';
+import type { ForwardPlan } from './plan.ts';
+import { stateOf } from './residuals.ts';
 import { writeStep } from './step.ts';
 import { BodyWriter, type Place, type StepContext, sampled } from './timeLoop.ts';
 
@@ -144,7 +145,7 @@ export function inferenceKernel(k: Kernels, name: string, plan: ForwardPlan, for
       if (isNeeded) lists?.listRows(c, states[outputState(plan)].before, writer.rowBefore(c));
     };
     const together = form.lists || form.products.includes(true) || step.body.some((e) => !isElementwise(e.prim));
-    writer.overTime(chunk, { ...panels, together }, false, begin, (c) => {
+    writer.overTime(chunk, { ...panels, together }, false, { begin }, (c) => {
       inputs.multiply(c);
       writeStep(writer, plan.forward, c, stores, kept, { rowOperation });
       const readWhole = isReadWhole(plan, form);

@@ -78,7 +78,7 @@ function isFast(prelude: readonly Eqn[], a: Var): boolean {
 }
 
 /** What a product multiplies a factor by, or null where it is no such product. */
-function otherFactor({ prim, args: [left, right] }: Eqn, factor: Atom): Atom | null {
+export function otherFactor({ prim, args: [left, right] }: Eqn, factor: Atom): Atom | null {
   if (prim !== 'mul') return null;
   return left === factor ? right : right === factor ? left : null;
 }

@@ -1,11 +1,13 @@
 import type { AdjointStep, Atom, Eqn, Step, Var } from '../../../ir/step.ts';
 import { differentiate } from '../../../passes/differentiate.ts';
 import { accumulate } from './accumulate.ts';
-import { cheap, isElementwise } from './emit.ts';
+import { type Decay, withoutDecays } from './decay.ts';
+import { isElementwise } from './emit.ts';
 import { type Gates, gatesOf } from './gate.ts';
 import { withoutDrives } from './leak.ts';
 import { crossing, type Levels, levelsOf } from './levels.ts';
 import { recalled } from './recall.ts';
+import { isPlaced, passingStates, planResiduals, type Residuals, stateOf } from './residuals.ts';
 
 /** What is known of a neuron before its code is written. */
 export interface ForwardPlan {
@@ -25,18 +27,18 @@ export interface ForwardPlan {
 }
 
 /** The same in training: which of its values are kept, and where. */
-export interface NeuronPlan extends ForwardPlan {
+export interface NeuronPlan extends ForwardPlan, Residuals {
   readonly adjoint: AdjointStep;
   readonly backward: Levels;
   readonly gates: Gates;
   /** Products `matvecTransposed` that are added to what is carried to a state, by id: the state. */
   readonly accumulated: ReadonlyMap<number, number>;
-  /** Body variables of the forward pass with a sequence of their own, because the backward pass reads them. */
-  readonly kept: readonly Var[];
-  /** Residuals that the backward pass computes again from what is kept, because that is cheaper than memory. */
-  readonly recomputed: readonly Eqn[];
-  /** The state that is the output, where of its spikes only bits are kept; -1 where they are kept as numbers. */
+  /** States that are not kept: each step writes them in the place of those before. */
+  readonly passing: readonly number[];
+  /** That of them which is the output: its spikes are kept as bits; -1 where they are kept as numbers. */
   readonly spikes: number;
+  /** States that decay, of which the adjoint is told only what they start from. */
+  readonly decays: readonly Decay[];
   /** States before a step that the backward pass computes from others, at all steps but the first. */
   readonly recalled: readonly Eqn[];
   /** Body variables with one row per sample: they cross a level and are forgotten after the step. */
@@ -51,9 +53,6 @@ export interface NeuronPlan extends ForwardPlan {
   /** For each outer product of the adjoint: its operand, and the sequence that its left operand lies in. */
   readonly outers: readonly { readonly operand: number; readonly left: string }[];
 }
-
-/** The states whose value after the step is this very variable; its sequence is the first one's. */
-export const stateOf = (step: Step, v: Atom): number => step.states.findIndex((s) => s.after === v);
 
 export function planForward(step: Step, features: number, affine: readonly boolean[]): ForwardPlan {
   const forward = levelsOf(step.body, true);
@@ -80,14 +79,12 @@ export function planForward(step: Step, features: number, affine: readonly boole
 export function planNeuron(step: Step, features: number, affine: readonly boolean[], asBits: boolean): NeuronPlan {
   const inference = planForward(step, features, affine);
   const { forward, inferenceScratch, products } = inference;
-  const derived = withoutDrives(differentiate(step));
+  const { adjoint: derived, decays } = withoutDecays(withoutDrives(differentiate(step)), forward);
   const { adjoint, accumulated } = accumulate(derived);
   const backward = levelsOf(adjoint.body);
-  const bodyIds = new Set(step.body.map((e) => e.out.id));
-  const isBody = (v: Atom): v is Var => v.kind === 'var' && bodyIds.has(v.id);
-  const wanted = adjoint.residuals.filter((v) => isBody(v) && !isPlaced(step, v));
-  const recomputed = recomputable(step, adjoint, wanted);
-  const kept = wanted.filter((v) => !recomputed.some((e) => e.out === v));
+  const { kept, recomputed } = planResiduals(adjoint);
+  const passing = passingStates(adjoint, forward, asBits);
+  const output = stateOf(step, step.output);
   const keptIds = new Set(kept.map((v) => v.id));
   const forwardScratch = inferenceScratch.filter((v) => !keptIds.has(v.id));
 
@@ -118,7 +115,9 @@ export function planNeuron(step: Step, features: number, affine: readonly boolea
     accumulated,
     kept,
     recomputed,
-    spikes: asBits ? spikesOf(step, adjoint, forward) : -1,
+    passing,
+    spikes: passing.includes(output) ? output : -1,
+    decays,
     recalled: recalled(step),
     forwardScratch,
     backwardScratch,
@@ -128,20 +127,6 @@ export function planNeuron(step: Step, features: number, affine: readonly boolea
     outers,
     once: onceVars(step, adjointAtoms(adjoint)),
   };
-}
-
-/**
- * The state that is the output, if the backward pass need not read its spikes, and each step can write them in the place of
- * those before; else -1.
- */
-function spikesOf(step: Step, adjoint: AdjointStep, { levelOf }: Levels): number {
-  const { body, states, output } = step;
-  const index = stateOf(step, output);
-  if (index < 0) return -1;
-  const { before } = states[index];
-  const isReadBefore = body.every((e) => !e.args.includes(before) || levelOf(e.out) <= levelOf(output));
-  const isReadBackwards = adjoint.residuals.includes(output as Var);
-  return isReadBefore && !isReadBackwards && recalled(step).some((e) => e.out === before) ? index : -1;
 }
 
 function isInPlace({ inputs, body, outputCotangent, sums, outers, states }: AdjointStep, { levelOf }: Levels): boolean {
@@ -170,16 +155,6 @@ function isReadBefore({ body }: AdjointStep, { levelOf }: Levels, after: Var, be
   return body.every((e) => !e.args.includes(after) || levelOf(e.out) <= levelOf(before));
 }
 
-/** Cheap equations whose operands the backward pass has at hand: inputs, states before and after the step, other residuals. */
-function recomputable(step: Step, adjoint: AdjointStep, wanted: readonly Var[]): Eqn[] {
-  const inRowOperations = new Set(adjoint.body.filter((e) => !isElementwise(e.prim)).flatMap((e) => e.args));
-  const inBody = new Set<Atom>(step.body.map((e) => e.out));
-  const atHand = (a: Atom) => !inBody.has(a) || stateOf(step, a) >= 0 || a === step.output || wanted.includes(a as Var);
-  return step.body.filter(
-    (e) => wanted.includes(e.out) && cheap.includes(e.prim) && e.args.every(atHand) && !inRowOperations.has(e.out),
-  );
-}
-
 /** Whether a vector holds more than spikes or counts; states start anywhere, but go on as what they are set to. */
 function isReal({ states }: Step, vector: Var): boolean {
   const state = states.find((s) => s.before === vector);
@@ -197,9 +172,6 @@ function leftName(adjoint: AdjointStep, n: number): string {
 function outputsOf(body: readonly Eqn[], ids: ReadonlySet<number>): Var[] {
   return body.filter((e) => ids.has(e.out.id) || !isElementwise(e.prim)).map((e) => e.out);
 }
-
-/** Whether a variable has a place of its own, as a state or the output. */
-const isPlaced = (step: Step, v: Atom): boolean => stateOf(step, v) >= 0 || v === step.output;
 
 function adjointAtoms({ body, states, inputs, sums, outers }: AdjointStep): Atom[] {
   return [

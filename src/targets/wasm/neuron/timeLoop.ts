@@ -134,7 +134,7 @@ export class BodyWriter {
     chunk: Expr,
     panels: PanelRange,
     reversed: boolean,
-    before: ((c: StepContext) => void) | null,
+    around: { readonly begin?: (c: StepContext) => void; readonly end?: (c: StepContext) => void },
     body: (c: StepContext) => void,
   ): void {
     const { f, args } = this;
@@ -144,7 +144,7 @@ export class BodyWriter {
     const throughTime = (firstPanel: Expr, endPanel: Expr) => {
       const c = { t, firstSample, samples, firstRow, firstPanel, endPanel, reversed };
       f.set(firstRow, chunkRow(args, chunk, i32(0)));
-      before?.(c);
+      around.begin?.(c);
       const step = (time: Expr, isFirst: boolean) => {
         f.set(t, time);
         f.set(firstRow, chunkRow(args, chunk, t));
@@ -155,6 +155,7 @@ export class BodyWriter {
       if (apart && !reversed) step(i32(0), true);
       f.for(k, apart, args.T, 1, () => step(reversed ? sub(add(args.T, apart - 1), k) : k, false));
       if (apart && reversed) step(i32(0), true);
+      around.end?.(c);
     };
     if (panels.together) throughTime(panels.first, panels.end);
     else {
