@@ -7,7 +7,7 @@ export interface EventInput {
   readonly kind: 'events';
   readonly offsets: Int32Array;
   readonly units: Uint16Array;
-  readonly counts: Float32Array;
+  readonly counts: Uint16Array;
 }
 
 /** Real-valued features, [size, steps, features] row-major. */

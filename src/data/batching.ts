@@ -41,10 +41,10 @@ function collateEvents(samples: readonly EventStepsSample[], steps: number, allo
   const entries = samples.reduce((sum, s) => sum + s.units.length, 0);
   const rows = samples.length * steps;
   const countsAt = aligned(4 * (rows + 1));
-  const unitsAt = aligned(countsAt + 4 * entries);
+  const unitsAt = aligned(countsAt + 2 * entries);
   const memory = allocate(unitsAt + 2 * entries);
   const offsets = new Int32Array(memory, 0, rows + 1);
-  const counts = new Float32Array(memory, countsAt, entries);
+  const counts = new Uint16Array(memory, countsAt, entries);
   const units = new Uint16Array(memory, unitsAt, entries);
   offsets[0] = 0;
   let start = 0;

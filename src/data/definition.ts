@@ -35,7 +35,9 @@ export interface EventStepsSample {
   readonly steps: number;
   readonly offsets: Int32Array;
   readonly units: Uint16Array;
-  readonly counts: Float32Array;
+  readonly counts: Uint16Array;
+  /** The sum of the counts. */
+  readonly events: number;
   /** Events that the transform left out, to be counted and reported. */
   readonly dropped: number;
 }

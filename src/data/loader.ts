@@ -212,8 +212,8 @@ function countSpikes(samples: readonly StepsSample[]): { events: number; dropped
   let dropped = 0;
   for (const sample of samples) {
     if (sample.kind !== 'eventSteps') continue;
+    events += sample.events;
     dropped += sample.dropped;
-    for (let k = 0; k < sample.counts.length; k++) events += sample.counts[k];
   }
   return { events, dropped };
 }

@@ -133,12 +133,11 @@ function exactTogether(
   return [...namedValues(drive, columns(0, width), exact.bias), [key, columns(width, width + rows)]];
 }
 
-/** `factor`: [out] or one number; absent for 1. */
+/** Multiplies the weight, in place, and the bias by `factor`: [out] or one number; absent for 1. */
 function multiplied({ weight, bias }: Affine, factor: Float64Array | undefined): Affine {
   if (!factor) return { weight, bias };
-  const scaled = weight.slice();
-  scaleRows(scaled, factor);
-  return { weight: scaled, bias: bias?.map((b, row) => b * factor[factor.length === 1 ? 0 : row]) ?? null };
+  scaleRows(weight, factor);
+  return { weight, bias: bias?.map((b, row) => b * factor[factor.length === 1 ? 0 : row]) ?? null };
 }
 
 /** The products of a matrix [size, size] with vectors [rows, size], added up in float64. */

@@ -79,13 +79,23 @@ async function gpuOrOwnKernels(loaders: Loaders): Promise<Selection> {
   return ownKernels(refusals);
 }
 
-async function ownKernels(refusals: readonly string[]): Promise<Selection> {
+function ownKernels(refusals: readonly string[]): Selection {
   // A batch is cut into some eight shards: more threads would find nothing to do.
   const threads = Math.min(8, availableParallelism());
   const why = refusals.length > 0 ? `: ${sentence(refusals)}` : '';
-  const { wasmTarget } = await import('./wasm/target.ts');
   const count = `${threads} ${threads === 1 ? 'thread' : 'threads'}`;
-  return { target: wasmTarget({ threads }), reason: `wasm on ${count}${why}` };
+  return { target: lazyWasmTarget(threads), reason: `wasm on ${count}${why}` };
+}
+
+/** Its code is loaded when a model is compiled: meanwhile a thread can open the data. */
+function lazyWasmTarget(threads: number): Target {
+  return {
+    name: 'wasm',
+    async compile(graph, options) {
+      const { wasmTarget } = await import('./wasm/target.ts');
+      return wasmTarget({ threads }).compile(graph, options);
+    },
+  };
 }
 
 /** The backend, or null after noting why not. */

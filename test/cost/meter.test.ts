@@ -125,7 +125,7 @@ describe('what NeuroBench leaves open', () => {
     const events = steps.flat();
     const offsets = Int32Array.from([0, 0, 1, 3, 5]);
     const units = Uint16Array.from(events, ([unit]) => unit);
-    const counts = Float32Array.from(events, ([, n]) => n);
+    const counts = Uint16Array.from(events, ([, n]) => n);
     const shape = { size: 1, steps: 4, features: 5, labels: new Int32Array(1), samples: new Int32Array(1) };
     const sparse: Batch = { ...shape, input: { kind: 'events', offsets, units, counts } };
     const dense: Batch = { ...shape, input: { kind: 'dense', values: toDense(sparse) } };

@@ -10,7 +10,7 @@ function eventBatch(seed: number, size = 2, steps = 3): Batch {
   );
   const offsets = Int32Array.from([0, ...rows.map((_, i) => rows.slice(0, i + 1).flat().length)]);
   const units = Uint16Array.from(rows.flat());
-  const counts = Float32Array.from(units, () => 1 + stream.integer(3));
+  const counts = Uint16Array.from(units, () => 1 + stream.integer(3));
   const input = { kind: 'events', offsets, units, counts } as const;
   return { size, steps, features, input, labels: new Int32Array(size), samples: new Int32Array(size) };
 }

@@ -94,6 +94,20 @@ test('a time that is no number is dropped', () => {
   expect(sample.dropped).toBe(1);
 });
 
+test('counts have room for 65535 spikes', () => {
+  const count = (spikes: number) =>
+    bin.apply(
+      { kind: 'spikes', times: new Float32Array(spikes + 1).fill(0.1), units: new Uint16Array(spikes + 1).fill(2, 1) },
+      { steps: 10, window: 1 },
+    );
+  const sample = count(65535) as EventStepsSample;
+  expect([...sample.units, ...sample.counts, sample.events]).toEqual([0, 2, 1, 65535, 65536]);
+  expect(count(65536)).toEqual({
+    kind: 'unusable',
+    reason: 'has more than 65535 spikes of a unit in one time step',
+  });
+});
+
 test('the shape after bin', () => {
   const spikes: DataShape = { kind: 'spikes', features: 700, classes: 20 };
   const shape = bin.infer(spikes, { steps: 101, window: 1 });

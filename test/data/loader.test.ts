@@ -115,7 +115,8 @@ test('collate pads shorter samples and tells their lengths', () => {
     steps,
     offsets: Int32Array.from({ length: steps + 1 }, (_, t) => entries.filter(([row]) => row < t).length),
     units: Uint16Array.from(entries, ([, unit]) => unit),
-    counts: Float32Array.from(entries, ([, , count]) => count),
+    counts: Uint16Array.from(entries, ([, , count]) => count),
+    events: entries.reduce((sum, [, , count]) => sum + count, 0),
     dropped: 0,
   });
   const long = sample(3, [

@@ -14,13 +14,14 @@ test('keeps what fits, and what it has', () => {
 });
 
 test('binned spikes are kept, by the size of their lists', () => {
-  const cache = new SampleCache(50);
+  const cache = new SampleCache(45);
   const binned = (entries: number): Sample => ({
     kind: 'eventSteps',
     steps: 1,
     offsets: Int32Array.of(0, entries),
     units: new Uint16Array(entries),
-    counts: new Float32Array(entries),
+    counts: new Uint16Array(entries),
+    events: 0,
     dropped: 0,
   });
   const [first, second] = [binned(3), binned(5)];

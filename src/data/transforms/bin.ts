@@ -1,4 +1,4 @@
-import { defineTransform, type EventStepsSample, type SpikeSample } from '../definition.ts';
+import { defineTransform, type EventStepsSample, type SpikeSample, type UnusableSample } from '../definition.ts';
 
 /**
  * Counts spikes in time steps exactly as sparch does: the step of a spike is
@@ -56,20 +56,38 @@ export function digitize(value: number, edges: Float64Array, scale = scaleOf(edg
 const scaleOf = (edges: Float64Array): number => (edges.length - 1) / edges[edges.length - 1];
 
 /** Counts equal spikes, step by step. The loops run once for every spike, so they are plain. */
-function binSpikes({ times, units }: SpikeSample, edges: Float64Array): EventStepsSample {
+function binSpikes({ times, units }: SpikeSample, edges: Float64Array): EventStepsSample | UnusableSample {
   const steps = stepsOf(times, edges);
   const starts = startsOf(steps, edges.length);
   const lists = countEqual(inSteps(units, steps, starts), starts);
-  return { kind: 'eventSteps', steps: edges.length, ...lists, dropped: times.length - starts[edges.length] };
+  const events = starts[edges.length];
+  if (events > LARGEST && sum(lists.counts) < events) {
+    return { kind: 'unusable', reason: `has more than ${LARGEST} spikes of a unit in one time step` };
+  }
+  return { kind: 'eventSteps', steps: edges.length, ...lists, events, dropped: times.length - events };
 }
+
+/** The largest count there is room for; what is above loses some. */
+const LARGEST = 0xffff;
+
+const sum = (counts: Uint16Array): number => counts.reduce((total, count) => total + count, 0);
 
 /** The step of each spike; 0, which is always empty, where it is outside of the window. */
 function stepsOf(times: SpikeSample['times'], edges: Float64Array): Uint16Array {
   const scale = scaleOf(edges);
   const steps = new Uint16Array(times.length);
+  // Recordings are in the order of time: most spikes fall into the step of the one before.
+  let step = 0;
+  let start = 0;
+  let end = 0;
   for (let i = 0; i < times.length; i++) {
-    const step = digitize(times[i], edges, scale);
-    steps[i] = step < edges.length ? step : 0;
+    const time = times[i];
+    if (!(time >= start && time < end)) {
+      step = digitize(time, edges, scale) % edges.length;
+      start = step > 0 ? edges[step - 1] : 0;
+      end = step > 0 ? edges[step] : 0;
+    }
+    steps[i] = step;
   }
   return steps;
 }
@@ -100,7 +118,7 @@ function countEqual(unitsInSteps: Uint16Array, starts: Int32Array) {
   const bits = new Int32Array((largest >> 5) + 1);
   const offsets = new Int32Array(steps + 1);
   const units = new Uint16Array(unitsInSteps.length);
-  const counts = new Float32Array(unitsInSteps.length);
+  const counts = new Uint16Array(unitsInSteps.length);
   let entries = 0;
   for (let step = 0; step < steps; step++) {
     const [start, end] = [starts[step], starts[step + 1]];

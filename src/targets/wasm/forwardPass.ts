@@ -122,7 +122,7 @@ export class ForwardPass extends Arrays {
     this.program.call(importEvents(this.k), shape.chunks, {
       offsets: this.program.input('offsets', (shape.B * shape.T + 1) * 4),
       units: this.program.input('units', events * 2),
-      counts: this.program.input('counts', events * 4),
+      counts: this.program.input('counts', events * 2),
       events: lists.events,
       spans: lists.spans,
       ...this.rows(true),

@@ -65,6 +65,7 @@ export class ModelCode {
   private readonly deployedStore: Store;
   private readonly neurons = new Map<string, NeuronKernels>();
   private readonly plans = new Map<string, PlannedNeuron>();
+  private readonly isLarge: boolean;
   readonly onesAt: { readonly address: number; readonly count: number };
 
   /** `threads`: how many there are to run it. */
@@ -72,6 +73,7 @@ export class ModelCode {
     this.graph = graph;
     this.options = options;
     this.threads = threads;
+    this.isLarge = graph.parameters.some(({ shape }) => shape.reduce((product, n) => product * n, 1) >= worthHelp);
     const stored = graph.parameters.filter((p) => p.role !== 'initialState');
     const align = (address: number) => Math.ceil(address / 4096) * 4096;
     const widest = padded(Math.max(4, ...graph.nodes.map((n) => n.type.features)));
@@ -154,17 +156,12 @@ export class ModelCode {
 
   /** How many threads compute a sample of such a batch together. */
   partsFor({ chunks }: Shape): number {
-    return this.isLarge() ? Math.max(1, Math.floor(this.threads / chunks)) : 1;
-  }
-
-  private isLarge(): boolean {
-    const sizes = this.graph.parameters.map((p) => p.shape.reduce((product, n) => product * n, 1));
-    return Math.max(...sizes) >= worthHelp;
+    return this.isLarge ? Math.max(1, Math.floor(this.threads / chunks)) : 1;
   }
 
   private planned(builder: ProgramBuilder, { shape, training }: Variant): FedProgram {
     const inputs = new Map([...builder.inputs].map((b) => [b.name, b]));
-    const helped = training || shape.B > 1 || this.isLarge();
+    const helped = training || shape.B > 1 || this.isLarge;
     return { program: plan(builder, this.arena), inputs, shape, helped };
   }
 

@@ -40,8 +40,9 @@ export class StepPlanner {
     const passOf: PassOf<TrainRequest, Pass> = (part, partRequest, whole) =>
       this.passes.training(part, partRequest, whole);
     const parts = this.cut(batch, request, this.microBatches, passOf);
+    if (parts?.length === 1) return parts;
     const reason = whyWhole(this.graph);
-    if (!parts || (parts.length > 1 && reason)) throw this.tooLarge(batch, request, passOf, reason);
+    if (!parts || reason) throw this.tooLarge(batch, request, passOf, reason);
     this.microBatches = Math.max(this.microBatches, parts.length);
     return parts;
   }

@@ -48,7 +48,7 @@ function eventBatch(seed: number, size = 19, steps = 12, features = 50): Batch {
     size,
     steps,
     features,
-    input: { kind: 'events', offsets, units: Uint16Array.from(units), counts: Float32Array.from(counts) },
+    input: { kind: 'events', offsets, units: Uint16Array.from(units), counts: Uint16Array.from(counts) },
     labels: Int32Array.from({ length: size }, () => stream.integer(3)),
     samples: Int32Array.from({ length: size }, (_, i) => 11 * i),
     lengths: Int32Array.from({ length: size }, () => 1 + stream.integer(steps)),

@@ -122,7 +122,7 @@ function eventsOf(values: Float32Array, rows: number, features: number): Batch['
     }
     offsets[row + 1] = units.length;
   }
-  return { kind: 'events', offsets, units: Uint16Array.from(units), counts: Float32Array.from(counts) };
+  return { kind: 'events', offsets, units: Uint16Array.from(units), counts: Uint16Array.from(counts) };
 }
 
 function optionsOf(c: Case): CompileOptions {

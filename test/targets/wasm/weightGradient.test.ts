@@ -18,7 +18,7 @@ function countsOf(size: number, steps: number, features: number) {
     offsets.push(units.length);
   }
   const input = { kind: 'events' as const, offsets: Int32Array.from(offsets), units: Uint16Array.from(units) };
-  return { ...batch, features, input: { ...input, counts: Float32Array.from(counts) } };
+  return { ...batch, features, input: { ...input, counts: Uint16Array.from(counts) } };
 }
 
 it.each([

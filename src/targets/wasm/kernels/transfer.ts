@@ -6,6 +6,7 @@ import {
   type Expr,
   eq,
   eqz,
+  f32,
   ge,
   type I32,
   i32,
@@ -22,6 +23,7 @@ import {
   storeV,
   sub,
   sum,
+  toFloat,
   zeroFill,
 } from '../assembler/expr.ts';
 import type { Func } from '../assembler/func.ts';
@@ -49,17 +51,16 @@ export function importEvents(k: Kernels): Kernel {
       const front = f.let('front', add(a.events, mul(i, eventBytes)));
       const back = f.let('back', add(a.events, mul(end, eventBytes)));
       const span = f.let('span', add(a.spans, mul(row, spanBytes)));
-      const one = 0x3f800000;
       f.do(storeI32(span, front, spanWords.start));
       f.do(storeI32(span, back, spanWords.end));
-      f.do(storeI32(span, i32(one), spanWords.shared));
+      f.do(storeF32(span, f32(1), spanWords.shared));
       f.while(lt(i, end), () => {
-        const count = f.let('count', loadI32(add(a.counts, mul(i, 4))));
-        const isOne = f.let('isOne', eq(count, one));
+        const count = f.let('count', loadU16(add(a.counts, mul(i, 2))));
+        const isOne = f.let('isOne', eq(count, 1));
         f.set(back, sub(back, mul(eqz(isOne), eventBytes)));
         const out = f.let('out', choose(isOne, front, back));
         f.do(storeI32(out, loadU16(add(a.units, mul(i, 2)))));
-        f.do(storeI32(out, count, 4));
+        f.do(storeF32(out, toFloat(count), 4));
         f.set(front, add(front, mul(isOne, eventBytes)));
         f.set(i, add(i, 1));
       });
