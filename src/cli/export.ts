@@ -106,7 +106,8 @@ Examples:
 
 The model runs in any ONNX runtime. Inputs: x [batch, time, features] or, of sound, [batch, samples]; optional lengths
 [batch] and one initial state per layer and state (state.LAYER.STATE). Outputs: scores [batch, classes], mean firing rates
-(rate.LAYER [batch, size]) and the states after the last step (final.LAYER.STATE). docs/deploy.md describes them all.`;
+(rate.LAYER [batch, size]) and the states after the last step (final.LAYER.STATE). A model of a stream has all states in one
+tensor, state, and gives next_state. docs/deploy.md describes them all.`;
 
 async function exportRun(path: string, options: ExportOptions): Promise<void> {
   const output = new Output(options);

@@ -4,6 +4,8 @@ import { UserError } from '../diagnostics/diagnostic.ts';
 import type { OnnxModelInfo } from '../targets/onnx/info.ts';
 import { activityOutput } from '../targets/onnx/interface.ts';
 import { type LoadedFile, loadFile } from '../targets/onnx/load.ts';
+import { soundState } from '../targets/onnx/sound/features.ts';
+import { stateVector } from '../targets/onnx/stateVector.ts';
 import type { DemoDescription } from './description.ts';
 
 /** What the page needs to know of the model. Throws UserError SP845 where the page cannot run it. */
@@ -34,7 +36,7 @@ export async function describeDemo(path: string): Promise<DemoDescription> {
 }
 
 function statesIn(defaults: LoadedFile['defaults']): DemoDescription['initialStates'] {
-  const states = [...defaults].filter(([name]) => name.startsWith('state.'));
+  const states = [...defaults].filter(([name]) => name === stateVector || name === soundState);
   return Object.fromEntries(
     states.map(([name, { dims, data }]) => [name, { dims, values: [...(data as Float32Array)] }]),
   );

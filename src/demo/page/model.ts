@@ -53,12 +53,11 @@ export class Model {
   async classify(sound: Float32Array): Promise<Classified> {
     const { layers } = this.description;
     const activities = layers.map(({ layer }) => `activity.${layer}`);
-    const finals = this.session.outputNames.filter((name) => name.startsWith('final.'));
+    const states = Object.keys(this.states);
+    const nextStates = states.map(nextOf);
     const x = new this.runtime.Tensor('float32', sound, [1, sound.length]);
-    const results = await this.session.run({ ...this.states, x }, ['scores', 'features', ...activities, ...finals]);
-    if (this.description.mode === 'step') {
-      this.states = Object.fromEntries(finals.map((name) => [name.replace('final.', 'state.'), results[name]]));
-    }
+    const results = await this.session.run({ ...this.states, x }, ['scores', 'features', ...activities, ...nextStates]);
+    this.states = Object.fromEntries(states.map((name) => [name, results[nextOf(name)]]));
     const sequence = (name: string): Sequence => {
       const { data, dims } = results[name] as TypedTensor<'float32'>;
       return { values: data as Float32Array, steps: dims[1], features: dims[2] };
@@ -79,6 +78,9 @@ export class Model {
     );
   }
 }
+
+/** The output that is this input of the next chunk. */
+const nextOf = (state: string) => `next_${state}`;
 
 async function fetched(name: string): Promise<Response> {
   const response = await fetch(addressOf(name));

@@ -1,9 +1,8 @@
 import { typeOf } from '../../ir/primitives.ts';
 import type { Atom, Eqn, Prim, Var } from '../../ir/step.ts';
 import type { GraphBuilder, Value } from './builder.ts';
-import { emitEventProduct, emitRowMatrix, type RowMatrix } from './events.ts';
+import { emitEventProduct, type RowMatrix } from './events.ts';
 import { emitIntegerProduct } from './integers.ts';
-import { once } from './once.ts';
 import { dataTypes } from './proto.ts';
 
 /** How products of a matrix and a vector are computed, where not by reading the whole matrix. */
@@ -44,13 +43,10 @@ export class Scope {
     this.values.set(variable.id, value);
   }
 
-  /** `value` is a square matrix of `size`. */
-  bindTranspose(matrix: Var, value: Value, size: number): void {
+  /** `rows` makes the matrix for event-driven products. */
+  bindTranspose(matrix: Var, value: Value, rows: () => RowMatrix): void {
     this.transposes.set(matrix.id, value);
-    this.rowMatrices.set(
-      matrix.id,
-      once(() => emitRowMatrix(this.builder, value, size, size)),
-    );
+    this.rowMatrices.set(matrix.id, rows);
   }
 
   value(atom: Atom): Value {
@@ -135,7 +131,7 @@ const emitters: Readonly<Record<Prim, Emitter>> = {
     }
     const product =
       x.kind === 'var' && products.events?.has(x.id)
-        ? emitEventProduct(builder, vector, 2, scope.rowMatrix(matrix), wish)
+        ? emitEventProduct(builder, vector, scope.rowMatrix(matrix), wish)
         : builder.op('MatMul', [vector, scope.transpose(matrix)], wish);
     if (typeOf(x).set !== 'real') scope.exactProducts.add(product);
     return product;

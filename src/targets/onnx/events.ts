@@ -27,20 +27,11 @@ export function emitRowMatrix(builder: GraphBuilder, matrix: Value, inputs: numb
   return { value: builder.op('Transpose', [split], `${matrix}.parts`, { perm: [1, 0, 2] }), parts, outputs };
 }
 
-/**
- * x W for one row x [..., in] of which most are zero, W [in, out]: only the rows of W whose factor is not zero are read.
- * `axes` are those of x, all but the last of size 1.
- */
-export function emitEventProduct(
-  builder: GraphBuilder,
-  x: Value,
-  axes: number,
-  matrix: RowMatrix,
-  wish: string,
-): Value {
+/** x W for one row x [1, in] of which most are zero, W [in, out]: only the rows of W whose factor is not zero are read. */
+export function emitEventProduct(builder: GraphBuilder, x: Value, matrix: RowMatrix, wish: string): Value {
   const places = builder.op('NonZero', [x], `${wish}_places`);
-  const active = builder.op('Gather', [places, builder.index(axes - 1)], `${wish}_active`, { axis: 0 });
-  const factors = builder.op('Gather', [x, active], `${wish}_factors`, { axis: axes - 1 });
+  const active = builder.op('Gather', [places, builder.index(1)], `${wish}_active`, { axis: 0 });
+  const factors = builder.op('Gather', [x, active], `${wish}_factors`, { axis: 1 });
   const { value, parts, outputs } = matrix;
   if (parts === 1) {
     const rows = builder.op('Gather', [value, active], `${wish}_rows`, { axis: 0 });
@@ -48,10 +39,9 @@ export function emitEventProduct(
   }
   // One more factor, of 0: a product of parts goes wrong in onnxruntime 1.30 where there is no factor at all.
   const someActive = builder.op('Concat', [active, builder.ints([0])], `${wish}_some`, { axis: 0 });
-  const zero = builder.zeros(Array(axes).fill(1));
-  const someFactors = builder.op('Concat', [factors, zero], `${wish}_some_factors`, { axis: axes - 1 });
+  const zero = builder.zeros([1, 1]);
+  const someFactors = builder.op('Concat', [factors, zero], `${wish}_some_factors`, { axis: 1 });
   const rows = builder.op('Gather', [value, someActive], `${wish}_rows`, { axis: 1 });
   const product = builder.op('MatMul', [someFactors, rows], `${wish}_parts`);
-  const shape = builder.ints([...Array(axes - 1).fill(1), outputs]);
-  return builder.op('Reshape', [product, shape], wish);
+  return builder.op('Reshape', [product, builder.ints([1, outputs])], wish);
 }

@@ -1,15 +1,20 @@
 import type { Call } from '../../data/config.ts';
 import type { Graph } from '../../ir/graph.ts';
+import { carryProducts } from '../../passes/carryProducts.ts';
 import { deploy } from '../../passes/deploy.ts';
 import type { Tensors } from '../target.ts';
+import { emitStream } from './branches.ts';
 import { GraphBuilder } from './builder.ts';
+import { carriedStates } from './carried.ts';
 import { compressWeights, type WeightType } from './compress.ts';
+import { emitSequenceInput } from './input.ts';
 import { modelInputs, modelOutputs } from './interface.ts';
 import { formatVersion, metadataKeys } from './metadata.ts';
 import { emitNodes } from './nodes.ts';
 import { ModelParameters, requireParameters } from './parameters.ts';
 import { encodeModel } from './proto.ts';
 import { type FrontEnd, frontEndOf, requireCausalFrontEnd } from './sound/frontEnd.ts';
+import type { CarriedState } from './stateVector.ts';
 import { requireCausal, requireSilence, type Segmentation } from './stream.ts';
 
 const irVersion = 8;
@@ -66,7 +71,8 @@ export function exportOnnx(graph: Graph, parameters: Tensors, options: ExportOpt
   const builder = new GraphBuilder();
   requireParameters(graph, parameters);
   // A large diagonal would leave the rest of its channel few of the integers.
-  const deployment = fold ? deploy(graph, weights !== 'int8') : null;
+  const deployed = fold ? deploy(graph, weights !== 'int8') : null;
+  const deployment = segmentation && deployed ? carryProducts(deployed) : deployed;
   const emittedGraph = deployment?.graph ?? graph;
   const model = new ModelParameters(
     builder,
@@ -75,20 +81,27 @@ export function exportOnnx(graph: Graph, parameters: Tensors, options: ExportOpt
     fold,
   );
   const populations = deployment?.populations ?? new Map();
-  const shape = { segmentation, frontEnd, record };
+  const carried = segmentation && carriedStates(emittedGraph, model, segmentation, frontEnd);
+  const shape = { carried, frontEnd, record };
   const inputs = modelInputs(graph, model, shape);
-  const outputs = modelOutputs(graph, model, shape);
+  const outputs = modelOutputs(graph, shape);
   for (const { info } of [...inputs, ...outputs]) builder.name(info.name);
-  const network = { graph: emittedGraph, populations, parameters: model };
-  const emitted = emitNodes(builder, network, { weights, segmentation, frontEnd });
-  for (const { info, emit } of outputs) builder.node('Identity', [emit(builder, emitted)], [info.name]);
+  const network = { graph: emittedGraph, populations, parameters: model, weights };
+  if (carried) emitStream(builder, network, { segmentation, frontEnd, carried }, outputs);
+  else {
+    const emitted = emitNodes(builder, network, emitSequenceInput(builder, frontEnd));
+    for (const { info, emit } of outputs) builder.node('Identity', [emit(builder, emitted)], [info.name]);
+  }
   const exported = {
     irVersion,
     producerName: 'sparchc',
     producerVersion: options.metadata.version,
     docString: graph.name,
     opsetImport: [{ domain: '', version: opset }],
-    metadataProps: Object.entries(metadataOf(graph, options, frontEnd)).map(([key, value]) => ({ key, value })),
+    metadataProps: Object.entries(metadataOf(graph, options, frontEnd, carried)).map(([key, value]) => ({
+      key,
+      value,
+    })),
     graph: {
       name: graph.name,
       node: builder.nodes,
@@ -108,6 +121,7 @@ function metadataOf(
   graph: Graph,
   { metadata, segmentation, weights = 'float32' }: ExportOptions,
   frontEnd: FrontEnd | null,
+  carried: readonly CarriedState[] | null,
 ): Record<string, string> {
   const { license, classNames, sampleRate, assumeRate, stepSeconds, preprocessing } = metadata;
   const outside = frontEnd ? preprocessing.filter(({ type }) => type === 'resample') : preprocessing;
@@ -132,5 +146,6 @@ function metadataOf(
     [metadataKeys.weights]: weights,
     [metadataKeys.mode]: segmentation ? 'step' : 'sequence',
     ...(segmentation && { [metadataKeys.segmentation]: JSON.stringify(segmentation) }),
+    ...(carried && { [metadataKeys.state]: JSON.stringify(carried.map(({ name, shape }) => ({ name, shape }))) }),
   };
 }

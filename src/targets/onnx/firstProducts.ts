@@ -2,7 +2,6 @@ import type { Step } from '../../ir/step.ts';
 import type { ProductAhead } from '../../passes/productsAhead.ts';
 import type { Value } from './builder.ts';
 import { emitEquations, Scope } from './equations.ts';
-import { dataTypes } from './proto.ts';
 
 /** Values that broadcast to [rows, features]. */
 export interface FirstProducts {
@@ -29,10 +28,9 @@ export function emitFirstProducts(scope: Scope, start: Start, ahead: readonly Pr
     const known = knownProduct(start, product);
     if (!firstProducts || known === null) return computed;
     const i = stateIndex(start, product);
-    const same = builder.op('Equal', [initialStates[i], firstProducts.states[i]], `${state.name}_same`);
-    const ones = builder.op('Cast', [same], `${state.name}_ones`, { to: dataTypes.float32 });
-    const least = builder.op('ReduceMin', [ones], `${state.name}_least`, { axes: [-1], keepdims: 1 });
-    const isFixed = builder.op('Cast', [least], `${state.name}_is_fixed`, { to: dataTypes.bool });
+    const difference = builder.op('Sub', [initialStates[i], firstProducts.states[i]], `${state.name}_difference`);
+    const size = builder.op('ReduceL1', [difference], `${state.name}_difference_size`, { axes: [-1], keepdims: 1 });
+    const isFixed = builder.op('Equal', [size, builder.scalar(0)], `${state.name}_is_fixed`);
     return builder.op('Where', [isFixed, known, computed], `${product.product.out.name}_first`);
   });
 }

@@ -17,6 +17,8 @@ export interface OnnxModelInfo {
   readonly mode: Mode;
   /** Of a stream: what its scores are about. */
   readonly segmentation: Segmentation | null;
+  /** Of a stream: the parts of its state vector in order, shaped as for one row. */
+  readonly state: readonly { readonly name: string; readonly shape: readonly number[] }[] | null;
   /** What `x` is. */
   readonly input: 'features' | 'waveform';
   /** Of recordings, in Hz; null for other data. */
@@ -75,6 +77,7 @@ function parseInfo(model: Model, text: Text): unknown {
     // Files written before there were two modes hold whole sequences.
     mode: text('mode') ?? 'sequence',
     segmentation: json('segmentation'),
+    state: json('state'),
     input,
     sampleRate: json('sampleRate'),
     assumeRate: text('assumeRate') === 'true',
@@ -121,6 +124,7 @@ const schema = object({
     ],
   }),
   input: { enum: ['features', 'waveform'] },
+  state: nullable(list(object({ name: string, shape: list(size) }))),
   sampleRate: nullable({ type: 'number', minimum: 1000, maximum: 768_000 }),
   stepSeconds: nullable({ type: 'number', exclusiveMinimum: 0, maximum: 3600 }),
   preprocessing: list(
@@ -143,8 +147,9 @@ function requireSense(info: unknown): asserts info is OnnxModelInfo {
   compiled ??= new Ajv({ allowUnionTypes: true }).compile<OnnxModelInfo>(schema);
   if (!compiled(info))
     throw new Error(compiled.errors?.map(({ instancePath, message }) => `${instancePath} ${message}`).join());
-  const { classes, classNames, input, sampleRate, mode, segmentation } = info;
+  const { classes, classNames, input, sampleRate, mode, segmentation, state } = info;
   if (classNames.length !== classes) throw new Error(`${classNames.length} names of ${classes} classes`);
   if (input === 'waveform' && sampleRate === null) throw new Error('sound without a sampling rate');
   if ((mode === 'step') !== (segmentation !== null)) throw new Error('a stream without a segmentation, or the reverse');
+  if ((mode === 'step') !== (state !== null)) throw new Error('a stream without a state, or the reverse');
 }

@@ -1,14 +1,12 @@
-import { type Graph, type GraphNode, nodeById, type PopulationNode, type ReadoutNode } from '../../ir/graph.ts';
+import { type Graph, type GraphNode, nodeById, type PopulationNode } from '../../ir/graph.ts';
 import type { GraphBuilder, Value } from './builder.ts';
 import type { EmittedNodes } from './nodes.ts';
 import type { ModelParameters } from './parameters.ts';
-import { finalState, stateInput, stateShape } from './population.ts';
+import { stateInput, stateName, stateShape } from './population.ts';
 import { boolTensor, floatTensor, int64Tensor, type Tensor, type ValueInfo, valueInfo } from './proto.ts';
-import { readoutStates } from './readout.ts';
-import { finalSound, soundState } from './sound/features.ts';
+import { nextSoundState, soundState, waitingSound } from './sound/features.ts';
 import type { FrontEnd } from './sound/frontEnd.ts';
-import { runningNorm, runningStates } from './sound/normalize.ts';
-import { type Segmentation, silentSteps } from './stream.ts';
+import { type CarriedState, emitNextVector, initialVector, nextStateVector, stateVector } from './stateVector.ts';
 
 export function rateOutput(layer: string): string {
   return `rate.${layer}`;
@@ -21,8 +19,8 @@ export function activityOutput(layer: string): string {
 
 /** What shapes the model's inputs and outputs, besides the network. */
 export interface ModelShape {
-  /** Null for whole sequences. */
-  readonly segmentation: Segmentation | null;
+  /** Of a stream; null for whole sequences. */
+  readonly carried: readonly CarriedState[] | null;
   /** Null where `x` is features, and not sound. */
   readonly frontEnd: FrontEnd | null;
   /** The activity of every layer at every step is an output. */
@@ -42,19 +40,11 @@ export interface ModelOutput {
 
 const allSteps = 2n ** 63n - 1n;
 
-/** The graph's inputs: of whole sequences, or of a stream's chunks where there is a segmentation. */
+/** The graph's inputs: of whole sequences, or of a stream's chunks. */
 export function modelInputs(graph: Graph, parameters: ModelParameters, shape: ModelShape): ModelInput[] {
-  return [
-    { info: valueInfo('x', 'float32', inputShape(graph, shape)) },
-    shape.segmentation ? resetInput() : lengthsInput(),
-    ...modelStates(graph, parameters, shape).map(({ input, shape, initial }) => {
-      const dims = shape(oneOrBatch(input));
-      const defaultDims = initial.dims ?? dims.map((d) => (typeof d === 'number' ? d : 1));
-      const doc = 'initial state; default: the one the model was evaluated with';
-      const defaultValue = floatTensor(input, defaultDims, initial.values);
-      return { info: valueInfo(input, 'float32', dims, doc), defaultValue };
-    }),
-  ];
+  const x = { info: valueInfo('x', 'float32', inputShape(graph, shape)) };
+  if (!shape.carried) return [x, lengthsInput(), ...layerStates(graph).map((state) => initialState(parameters, state))];
+  return [x, resetInput(), vectorInput(initialVector(shape.carried)), ...(shape.frontEnd ? [soundInput()] : [])];
 }
 
 function inputShape(graph: Graph, { frontEnd }: ModelShape): (string | number)[] {
@@ -67,7 +57,7 @@ function sourceOf(graph: Graph): GraphNode {
   return source;
 }
 
-export function modelOutputs(graph: Graph, parameters: ModelParameters, shape: ModelShape): ModelOutput[] {
+export function modelOutputs(graph: Graph, shape: ModelShape): ModelOutput[] {
   return [
     {
       info: valueInfo('scores', 'float32', ['batch', graph.classes], 'the class is the argmax'),
@@ -80,10 +70,8 @@ export function modelOutputs(graph: Graph, parameters: ModelParameters, shape: M
       emit: (_: GraphBuilder, { emitted, time }: EmittedNodes) => time.mean(emitted(output), `${layer}.rate`),
     })),
     ...(shape.record ? graph.layers.map(activityOf(graph)) : []),
-    ...modelStates(graph, parameters, shape).map(({ output, shape }) => ({
-      info: valueInfo(output, 'float32', shape('batch'), 'after the last valid time step'),
-      emit: (_: GraphBuilder, { finalStates }: EmittedNodes) => finalStates.get(output) as Value,
-    })),
+    ...(shape.carried ? [vectorOutput(shape.carried)] : layerStates(graph).map(finalState)),
+    ...(shape.carried && shape.frontEnd ? [soundOutput()] : []),
   ];
 }
 
@@ -113,67 +101,66 @@ function oneOrBatch(input: string): string {
   return `${input}.batch_or_1`;
 }
 
-interface State {
-  readonly input: string;
-  readonly output: string;
-  readonly shape: (rows: string) => (string | number)[];
-  /** For one row; `dims` where they do not follow from the shape. */
-  readonly initial: { readonly values: Float32Array; readonly dims?: readonly number[] };
+interface LayerState {
+  readonly node: PopulationNode;
+  readonly state: string;
+  readonly name: string;
 }
 
-function modelStates(graph: Graph, parameters: ModelParameters, { segmentation, frontEnd }: ModelShape): State[] {
+function layerStates(graph: Graph): LayerState[] {
   const layers = graph.nodes.filter((node): node is PopulationNode => node.kind === 'population');
-  const states = layers.flatMap((node) =>
-    node.step.states.map(({ name }) => ({
-      input: stateInput(node.layer, name),
-      output: finalState(node.layer, name),
-      shape: (rows: string) => stateShape(node, rows),
-      initial: { values: parameters.values(node.initialStates[name]) },
-    })),
+  return layers.flatMap((node) =>
+    node.step.states.map(({ name }) => ({ node, state: name, name: stateName(node.layer, name) })),
   );
-  if (!segmentation) return states;
-  return [...states, ...(frontEnd ? soundStates(frontEnd) : []), ...streamStates(graph, segmentation)];
 }
 
-/** What a stream of sound carries from chunk to chunk. */
-function soundStates({ normalize, fbank }: FrontEnd): State[] {
-  const waiting = {
-    input: soundState,
-    output: finalSound,
-    // How many samples wait depends on the chunks so far.
-    shape: (rows: string) => [rows, `${rows}.waiting`],
-    initial: { values: new Float32Array(0), dims: [1, 0] },
-  };
-  if (normalize?.over !== 'past') return [waiting];
-  const running = runningStates().map((name) => ({
-    input: `state.${runningNorm}.${name}`,
-    output: `final.${runningNorm}.${name}`,
-    shape: (rows: string) => [rows, fbank.mels],
-    initial: { values: new Float32Array(fbank.mels) },
-  }));
-  return [waiting, ...running];
+const initialDoc = 'initial state; default: the one the model was evaluated with';
+
+/** Of whole sequences. */
+function initialState(parameters: ModelParameters, { node, state }: LayerState): ModelInput {
+  const name = stateInput(node.layer, state);
+  const dims = stateShape(node, oneOrBatch(name));
+  const values = parameters.values(node.initialStates[state]);
+  const defaultDims = dims.map((d) => (typeof d === 'number' ? d : 1));
+  return { info: valueInfo(name, 'float32', dims, initialDoc), defaultValue: floatTensor(name, defaultDims, values) };
 }
 
-/** What a stream carries from chunk to chunk besides the layers' states. */
-function streamStates(graph: Graph, segmentation: Segmentation): State[] {
-  const readouts = graph.nodes.filter((node): node is ReadoutNode => node.kind === 'readout');
-  const pooled = readouts.flatMap((node) =>
-    readoutStates(node, nodeById(graph, node.input).type.features, segmentation).map(({ name, shape, initial }) => ({
-      input: stateInput(node.id, name),
-      output: finalState(node.id, name),
-      shape: (rows: string) => [rows, ...shape],
-      initial: { values: new Float32Array(shape.reduce((a, b) => a * b, 1)).fill(initial) },
-    })),
-  );
-  if (segmentation.kind !== 'silence') return pooled;
-  const gate = {
-    input: `state.${silentSteps}`,
-    output: `final.${silentSteps}`,
-    shape: (rows: string) => [rows, 1],
-    // The silence before the first event is a pause like any other.
-    initial: { values: Float32Array.of(segmentation.steps) },
+function finalState({ node, name }: LayerState): ModelOutput {
+  return {
+    info: valueInfo(`final.${name}`, 'float32', stateShape(node, 'batch'), 'after the last valid time step'),
+    emit: (_, { finalStates }) => finalStates.get(name) as Value,
   };
-  return [...pooled, gate];
+}
+
+function vectorInput(initial: Float32Array): ModelInput {
+  return {
+    info: valueInfo(stateVector, 'float32', [oneOrBatch(stateVector), initial.length], initialDoc),
+    defaultValue: floatTensor(stateVector, [1, initial.length], initial),
+  };
+}
+
+function vectorOutput(carried: readonly CarriedState[]): ModelOutput {
+  const size = initialVector(carried).length;
+  return {
+    info: valueInfo(nextStateVector, 'float32', ['batch', size], 'the state of the next chunk'),
+    emit: (builder, { finalStates }) => emitNextVector(builder, carried, finalStates),
+  };
+}
+
+/** How many samples wait depends on the chunks so far. */
+function soundInput(): ModelInput {
+  const doc = 'samples that wait for the rest of their frame; default: none';
+  return {
+    info: valueInfo(soundState, 'float32', [oneOrBatch(soundState), `${soundState}.waiting`], doc),
+    defaultValue: floatTensor(soundState, [1, 0], new Float32Array(0)),
+  };
+}
+
+function soundOutput(): ModelOutput {
+  return {
+    info: valueInfo(nextSoundState, 'float32', ['batch', `${nextSoundState}.waiting`]),
+    emit: (_, { finalStates }) => finalStates.get(waitingSound) as Value,
+  };
 }
 
 function sequenceOutput(graph: Graph): ModelOutput[] {

@@ -4,6 +4,7 @@ import { UserError } from '../../diagnostics/diagnostic.ts';
 import { type Mode, type OnnxModelInfo, readInfo } from './info.ts';
 import { rateOutput } from './interface.ts';
 import { decodeModel, encodeModel, type Model, type Tensor as TensorProto, tensorValues, toNumber } from './proto.ts';
+import { nextStateVector } from './stateVector.ts';
 
 export interface OnnxOptions {
   /** CPU threads; by default one per core. The results do not depend on it. */
@@ -49,7 +50,8 @@ export async function loadBytes(
   requireMode(info.mode, mode, path);
   const defaults = takeDefaults(model, path);
   const session = await createSession(encodeModel(model), options, path);
-  const expected = ['scores', ...info.layers.map(({ layer }) => rateOutput(layer))];
+  const states = info.mode === 'step' ? [nextStateVector] : [];
+  const expected = ['scores', ...info.layers.map(({ layer }) => rateOutput(layer)), ...states];
   const known = new Set(['x', ...defaults.keys()]);
   const isOurs =
     expected.every((name) => session.outputNames.includes(name)) && session.inputNames.every((name) => known.has(name));

@@ -1,5 +1,5 @@
 /** Of the model's interface: names and shapes of inputs and outputs, metadata keys. */
-export const formatVersion = 1;
+export const formatVersion = 2;
 
 export const metadataKeys = {
   format: 'sparchc.format',
@@ -32,6 +32,8 @@ export const metadataKeys = {
   mode: 'sparchc.mode',
   /** JSON: the `Segmentation` of a stream. */
   segmentation: 'sparchc.segmentation',
+  /** JSON: [{name, shape}], the parts of a stream's state vector in order. */
+  state: 'sparchc.state',
   /** How the weights are stored: `float32`, `float16` or `int8`. */
   weights: 'sparchc.weights',
 } as const;

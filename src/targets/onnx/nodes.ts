@@ -10,32 +10,22 @@ import type { Deployment } from '../../passes/deploy.ts';
 import { findWavefronts } from '../../passes/wavefront.ts';
 import type { GraphBuilder, Value } from './builder.ts';
 import type { WeightType } from './compress.ts';
-import { emitInput } from './input.ts';
+import type { EmittedInput } from './input.ts';
 import type { ModelParameters } from './parameters.ts';
-import { type EmittedLayer, type EmittedPopulation, emitPopulation, finalState } from './population.ts';
+import { type EmittedLayer, type EmittedPopulation, emitPopulation, stateName } from './population.ts';
 import { emitProjection, type Operand } from './projection.ts';
 import { emitReadout, emitStreamReadout } from './readout.ts';
-import type { FrontEnd } from './sound/frontEnd.ts';
-import type { Segmentation } from './stream.ts';
 import type { TimeAxis } from './timeAxis.ts';
 import { emitWavefront, isWorthWavefront } from './wavefront.ts';
 
 export interface EmittedNodes {
   readonly time: TimeAxis;
-  /** A graph node's value: [time, batch, features], or [batch, features] after pooling. */
+  /** A graph node's value: a sequence, or [batch, features] after pooling. */
   emitted(id: NodeId): Value;
-  /** A sequence as an output: [time, batch, features] -> [batch, time, features]. */
+  /** A sequence as an output, [batch, time, features]. */
   batchMajor(sequence: Value): Value;
-  /** By output name. */
+  /** By state. */
   readonly finalStates: ReadonlyMap<string, Value>;
-}
-
-export interface EmitOptions {
-  readonly weights: WeightType;
-  /** Null for whole sequences. */
-  readonly segmentation: Segmentation | null;
-  /** Null where `x` is features, and not sound. */
-  readonly frontEnd: FrontEnd | null;
 }
 
 /** The network, or its deployed graph. */
@@ -43,18 +33,15 @@ export interface EmittedGraph {
   readonly graph: Graph;
   readonly populations: Deployment['populations'];
   readonly parameters: ModelParameters;
+  readonly weights: WeightType;
 }
 
-/**
- * Emits all nodes of the graph in evaluation mode, from the graph inputs `x`, the states, and `lengths` (whole sequences)
- * or `reset` (streams, which have a segmentation).
- */
+/** Emits all nodes of the graph in evaluation mode. */
 export function emitNodes(
   builder: GraphBuilder,
-  { graph, populations, parameters }: EmittedGraph,
-  { weights, segmentation, frontEnd }: EmitOptions,
+  { graph, populations, parameters, weights }: EmittedGraph,
+  input: EmittedInput,
 ): EmittedNodes {
-  const input = emitInput(builder, frontEnd, segmentation);
   const { time, stream } = input;
   const values = new Map<NodeId, Value>();
   const finalStates = new Map<string, Value>(input.finalStates);
@@ -65,7 +52,8 @@ export function emitNodes(
     const { time: hasTime, set } = nodeById(graph, id).type;
     return {
       value,
-      oneRow: hasTime && set !== 'real' ? time.oneStep : null,
+      isStep: time.isStep && hasTime,
+      isSparse: set !== 'real',
       integers: weights === 'int8' && set === 'spike',
     };
   };
@@ -77,7 +65,7 @@ export function emitNodes(
   });
   const keep = (node: PopulationNode, population: EmittedPopulation): Value => {
     node.step.states.forEach(({ name }, i) => {
-      finalStates.set(finalState(node.layer, name), population.finalStates[i]);
+      finalStates.set(stateName(node.layer, name), population.finalStates[i]);
     });
     values.set(node.id, population.output);
     return population.output;
@@ -94,7 +82,7 @@ export function emitNodes(
         if (!source) return emitProjection(builder, parameters, node, operand(node.input));
         // The product has fewer features to be reordered.
         const product = emitProjection(builder, parameters, node, operand(node.input, source));
-        return builder.op('Transpose', [product], `${node.id}.time_major`, { perm: [1, 0, 2] });
+        return time.fromBatchMajor(product);
       }
       case 'population': {
         const inputs = node.inputs.map(emitted);
@@ -114,7 +102,7 @@ export function emitNodes(
         const { features } = nodeById(graph, node.input).type;
         if (!stream) return emitReadout(builder, time, node, emitted(node.input), features);
         const pooled = emitStreamReadout(builder, stream, node, emitted(node.input), features);
-        for (const [name, value] of pooled.finalStates) finalStates.set(finalState(node.id, name), value);
+        for (const [name, value] of pooled.finalStates) finalStates.set(stateName(node.id, name), value);
         return pooled.result;
       }
     }
@@ -123,7 +111,7 @@ export function emitNodes(
     if (node.kind !== 'source' && !elsewhere.has(node.id)) values.set(node.id, emit(node));
   }
   const batchMajor = (sequence: Value) => {
-    const all = builder.op('Transpose', [sequence], `${sequence}.batch_major`, { perm: [1, 0, 2] });
+    const all = time.toBatchMajor(sequence);
     return stream ? stream.arrived(all) : all;
   };
   return { time, emitted, batchMajor, finalStates };

@@ -2,13 +2,16 @@ import { UserError } from '../../diagnostics/diagnostic.ts';
 import type { Graph, Parameter } from '../../ir/graph.ts';
 import type { Tensors } from '../target.ts';
 import type { GraphBuilder, Value } from './builder.ts';
+import { emitRowMatrix, type RowMatrix } from './events.ts';
 
 /** The trained numbers, and how they enter the ONNX graph: each at most once, under its key. */
 export class ModelParameters {
+  /** Of the outermost graph, also where a branch of it is being emitted. */
   private readonly builder: GraphBuilder;
   private readonly shapes: ReadonlyMap<string, readonly number[]>;
   private readonly tensors: Tensors;
   private readonly emitted = new Map<string, Value>();
+  private readonly rowMatrices = new Map<string, RowMatrix>();
   private readonly fold: boolean;
 
   /** `fold`: what follows from parameters is computed here, not by operators. */
@@ -43,6 +46,14 @@ export class ModelParameters {
       emitted.get(name) ?? builder.tensor(name, [columns, rows], transposed(this.values(key), rows, columns));
     emitted.set(name, value);
     return value;
+  }
+
+  /** The same for event-driven products. */
+  rowMatrix(key: string): RowMatrix {
+    const [outputs, inputs] = this.shape(key);
+    const rows = this.rowMatrices.get(key) ?? emitRowMatrix(this.builder, this.transposed(key), inputs, outputs);
+    this.rowMatrices.set(key, rows);
+    return rows;
   }
 }
 

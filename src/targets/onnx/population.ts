@@ -10,12 +10,14 @@ import { bindParameters, emitPrelude } from './prelude.ts';
 import { emitSequence, type Sequence } from './sequence.ts';
 import type { TimeAxis } from './timeAxis.ts';
 
-export function stateInput(layer: string, state: string): string {
-  return `state.${layer}.${state}`;
+/** Of a layer, or of a pool. */
+export function stateName(layer: string, state: string): string {
+  return `${layer}.${state}`;
 }
 
-export function finalState(layer: string, state: string): string {
-  return `final.${layer}.${state}`;
+/** The graph's input, of whole sequences. */
+export function stateInput(layer: string, state: string): string {
+  return `state.${stateName(layer, state)}`;
 }
 
 /** [rows, size], rows = `batch`, or [2, rows, size] with the reversed direction second. */
@@ -85,8 +87,8 @@ export function emitSurroundings(
   const sequence = {
     step,
     features,
-    initialStates: emitInitialStates(builder, parameters, time, node),
-    oneStep: time.oneStep,
+    initialStates: emitInitialStates(builder, time, node),
+    isStep: time.isStep,
     integers: weights === 'int8' && isWorthEvents(features, features),
     restart: time.restart ? { mask: time.restart, states: emitFixedStates(builder, parameters, node) } : null,
     firstProducts: deployed && emitFirst(builder, parameters, time, node, deployed),
@@ -127,20 +129,12 @@ function emitFixedStates(builder: GraphBuilder, parameters: ModelParameters, nod
 }
 
 /** The states of every row [rows, size]: a model's fixed initial states have one row, which is repeated for every sample. */
-function emitInitialStates(
-  builder: GraphBuilder,
-  parameters: ModelParameters,
-  time: TimeAxis,
-  node: PopulationNode,
-): Value[] {
+function emitInitialStates(builder: GraphBuilder, time: TimeAxis, node: PopulationNode): Value[] {
   const { step, layer, size, bidirectional } = node;
+  const { carried } = time;
+  if (carried) return step.states.map(({ name }) => carried.get(stateName(layer, name)) as Value);
   const inputs = step.states.map(({ name }) => stateInput(layer, name));
   if (inputs.length === 0) return [];
-  const { reset } = time;
-  if (reset) {
-    const fixed = emitFixedStates(builder, parameters, node);
-    return inputs.map((input, i) => builder.op('Where', [reset, fixed[i], input], `${input}.rows`));
-  }
   const leading = bidirectional ? [builder.ints([2])] : [];
   const shape = builder.op('Concat', [...leading, time.batch, builder.ints([size])], `${layer}.shape`, { axis: 0 });
   const perRow = inputs.map((input) => builder.op('Expand', [input, shape], `${input}.rows`));

@@ -3,18 +3,20 @@ import type { Prim, Step, Var } from '../../ir/step.ts';
 import { combineSums, type ScaledMatrix } from '../../passes/combineSums.ts';
 import type { GraphBuilder, Value } from './builder.ts';
 import { emitEquations, Scope } from './equations.ts';
+import { emitRowMatrix } from './events.ts';
+import { once } from './once.ts';
 import type { ModelParameters } from './parameters.ts';
 import { dataTypes } from './proto.ts';
 
 /** Binds the parameters of a deployed population, which its step reads as they are. */
 export function bindParameters(builder: GraphBuilder, parameters: ModelParameters, node: PopulationNode): Scope {
-  const { step, size } = node;
+  const { step } = node;
   const scope = new Scope(builder);
   for (const { name, variable } of step.parameters) {
     const key = node.parameters[name];
     const values = parameters.values(key);
     if (isOperand(step, 'matvec', variable)) {
-      scope.bindTranspose(variable, parameters.transposed(key), size);
+      scope.bindTranspose(variable, parameters.transposed(key), () => parameters.rowMatrix(key));
     }
     if (values.every((v) => Math.abs(v) <= 1)) scope.contractions.add(variable.id);
     if (variable.type.extent !== 'matrix' || isOperand(step, 'matvecTransposed', variable)) {
@@ -38,7 +40,12 @@ export function emitPrelude(
   const factors = step.body.flatMap(({ prim, args }) => (prim === 'matvec' ? [args[0] as Var] : []));
   for (const matrix of new Set(factors)) {
     const name = `${node.layer}.${matrix.name}.T`;
-    scope.bindTranspose(matrix, builder.op('Transpose', [scope.value(matrix)], name, { perm: [1, 0] }), node.size);
+    const transpose = builder.op('Transpose', [scope.value(matrix)], name, { perm: [1, 0] });
+    scope.bindTranspose(
+      matrix,
+      transpose,
+      once(() => emitRowMatrix(builder, transpose, node.size, node.size)),
+    );
   }
   return { scope, step };
 }

@@ -1,15 +1,17 @@
 import type { Norm, ProjectionNode } from '../../ir/graph.ts';
 import type { GraphBuilder, Value } from './builder.ts';
-import { emitEventProduct, emitRowMatrix, isWorthEvents } from './events.ts';
+import { emitEventProduct, isWorthEvents } from './events.ts';
 import { emitIntegerProduct } from './integers.ts';
 import type { ModelParameters } from './parameters.ts';
-import { dataTypes, type Subgraph, valueInfo } from './proto.ts';
+import { dataTypes } from './proto.ts';
 
 /** What a projection reads: [time, batch, in] or [batch, in]. */
 export interface Operand {
   readonly value: Value;
-  /** One bool, true where this is one row of events (mostly zeros); null where that is not to be expected. */
-  readonly oneRow: Value | null;
+  /** It is one step of one sample, [1, in]. */
+  readonly isStep: boolean;
+  /** Most values are 0: spikes, or counts of them. */
+  readonly isSparse: boolean;
   /** Products are best computed in integers: all values are 0 or 1, and matrices are stored in int8. */
   readonly integers: boolean;
 }
@@ -25,7 +27,9 @@ export function emitProjection(
   const product = node.inDouble
     ? emitDoubleProduct(builder, x.value, weight, parameters.shape(node.weight)[0], node.id)
     : emitProduct(builder, parameters, node, x, weight);
-  const biased = node.bias ? builder.op('Add', [product, parameters.tensor(node.bias)], `${node.id}.biased`) : product;
+  // onnxruntime makes one operator of MatMul and Add of single rows, which adds up in another order.
+  const add = x.isStep ? 'Sum' : 'Add';
+  const biased = node.bias ? builder.op(add, [product, parameters.tensor(node.bias)], `${node.id}.biased`) : product;
   return emitNorm(builder, parameters, node, node.norm, biased);
 }
 
@@ -48,25 +52,16 @@ function emitProduct(
   builder: GraphBuilder,
   parameters: ModelParameters,
   { id, weight }: ProjectionNode,
-  { value, oneRow, integers }: Operand,
+  { value, isStep, isSparse, integers }: Operand,
   matrix: Value,
 ): Value {
   const [outputs, inputs] = parameters.shape(weight);
-  const isWide = isWorthEvents(inputs, outputs);
-  const emitWhole = (inner: GraphBuilder, wish: string) =>
-    integers && isWide ? emitIntegerProduct(inner, value, matrix, wish) : inner.op('MatMul', [value, matrix], wish);
-  if (oneRow === null || !isWide) return emitWhole(builder, `${id}.product`);
-  const rows = emitRowMatrix(builder, matrix, inputs, outputs);
-  const branch = (kind: 'events' | 'dense'): Subgraph => {
-    const inner = builder.subgraph();
-    const wish = `${id}.${kind}_product`;
-    const result = kind === 'events' ? emitEventProduct(inner, value, 3, rows, wish) : emitWhole(inner, wish);
-    const shape = ['time', 'batch'].map((d) => `${result}.${d}`);
-    const output = [valueInfo(result, 'float32', [...shape, outputs])];
-    return { name: builder.name(`${wish}_branch`), node: inner.nodes, initializer: [], input: [], output };
-  };
-  const branches = { then_branch: branch('events'), else_branch: branch('dense') };
-  return builder.op('If', [oneRow], `${id}.product`, branches);
+  const wish = `${id}.product`;
+  if (isWorthEvents(inputs, outputs)) {
+    if (isStep && isSparse) return emitEventProduct(builder, value, parameters.rowMatrix(weight), wish);
+    if (integers) return emitIntegerProduct(builder, value, matrix, wish);
+  }
+  return builder.op('MatMul', [value, matrix], wish);
 }
 
 function emitNorm(

@@ -2,7 +2,7 @@ import type { ReadoutNode } from '../../ir/graph.ts';
 import type { Step, Var } from '../../ir/step.ts';
 import type { GraphBuilder, Value } from './builder.ts';
 import { emitEquations, Scope } from './equations.ts';
-import { stateInput } from './population.ts';
+import { stateName } from './population.ts';
 import { dataTypes } from './proto.ts';
 import { emitSequence } from './sequence.ts';
 import type { Segmentation, StreamAxis } from './stream.ts';
@@ -23,7 +23,7 @@ export function emitReadout(
     initialStates: emitStart(builder, time.batch, node, features),
     valid: time.valid,
     alone: time.alone,
-    oneStep: time.oneStep,
+    isStep: time.isStep,
     integers: false,
     restart: null,
     firstProducts: null,
@@ -68,21 +68,20 @@ export function emitStreamReadout(
 ): { result: Value; finalStates: ReadonlyMap<string, Value> } {
   const { segmentation } = axis;
   if (segmentation.kind === 'window') return emitWindow(builder, axis, node, input, features, segmentation.steps);
-  const { time, reset } = axis;
+  const { time } = axis;
   const step = withOutputState(node.step);
-  const starts = step.states.map(({ name }) => builder.scalar(startOf(node, name)));
+  const { restart } = time;
+  const starts = () => step.states.map(({ name }) => builder.scalar(startOf(node, name)));
   const { finalStates } = emitSequence(preludeScope(builder, node), {
     step,
     features,
     inputs: [input],
-    initialStates: step.states.map(({ name }, i) =>
-      builder.op('Where', [reset, starts[i], stateInput(node.id, name)], `${node.id}.${name}.rows`),
-    ),
+    initialStates: step.states.map(({ name }) => carriedOf(time, node, name)),
     valid: time.valid,
     alone: time.alone,
-    oneStep: time.oneStep,
+    isStep: time.isStep,
     integers: false,
-    restart: time.restart ? { mask: time.restart, states: starts } : null,
+    restart: restart === null ? null : { mask: restart, states: starts() },
     firstProducts: null,
   });
   return {
@@ -94,25 +93,20 @@ export function emitStreamReadout(
 /** Runs the pool from its start over the last steps, those of earlier chunks among them. */
 function emitWindow(
   builder: GraphBuilder,
-  { time, reset, steps: added, arrived }: StreamAxis,
+  { time, steps: added, arrived }: StreamAxis,
   node: ReadoutNode,
   input: Value,
   features: number,
   steps: number,
 ): { result: Value; finalStates: ReadonlyMap<string, Value> } {
   const { id } = node;
-  const perRow = (name: string, shape: readonly number[]) => {
-    const rows = builder.op('Concat', [time.batch, builder.ints(shape)], `${id}.${name}.shape`, { axis: 0 });
-    return builder.op('Expand', [stateInput(node.id, name), rows], `${id}.${name}.rows`);
-  };
-  const batchMajor = arrived(builder.op('Transpose', [input], `${id}.chunk`, { perm: [1, 0, 2] }));
-  const all = builder.op('Concat', [perRow(lastInputs, [steps, features]), batchMajor], `${id}.all`, { axis: 1 });
+  const batchMajor = arrived(time.toBatchMajor(input));
+  const all = builder.op('Concat', [carriedOf(time, node, lastInputs), batchMajor], `${id}.all`, { axis: 1 });
   const bounds = [[-steps], [Number.MAX_SAFE_INTEGER], [1]].map((v) => builder.ints(v));
   const kept = builder.op('Slice', [all, ...bounds], `${id}.kept`);
 
-  const before = builder.op('Where', [reset, builder.scalar(0), perRow(filledSteps, [1])], `${id}.filled_before`);
   const chunk = builder.op('Cast', [added], `${id}.added`, { to: dataTypes.float32 });
-  const more = builder.op('Add', [before, chunk], `${id}.filled_more`);
+  const more = builder.op('Add', [carriedOf(time, node, filledSteps), chunk], `${id}.filled_more`);
   const filled = builder.op('Min', [more, builder.scalar(steps)], `${id}.filled`);
 
   const ages = builder.tensor(
@@ -128,7 +122,7 @@ function emitWindow(
     initialStates: emitStart(builder, time.batch, node, features),
     valid: builder.op('Less', [ages, filled], `${id}.within`),
     alone: null,
-    oneStep: null,
+    isStep: false,
     integers: false,
     restart: null,
     firstProducts: null,
@@ -146,6 +140,10 @@ function preludeScope(builder: GraphBuilder, node: ReadoutNode): Scope {
   const scope = new Scope(builder);
   emitEquations(scope, node.step.prelude);
   return scope;
+}
+
+function carriedOf({ carried }: TimeAxis, { id }: ReadoutNode, state: string): Value {
+  return carried?.get(stateName(id, state)) as Value;
 }
 
 /** The pool's states before the first step, each [batch, features]. */

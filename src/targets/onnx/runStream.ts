@@ -4,13 +4,13 @@ import type { Tensors } from '../target.ts';
 import type { OnnxModelInfo } from './info.ts';
 import { activityOutput, rateOutput } from './interface.ts';
 import { type LoadedFile, loadFile, type OnnxOptions } from './load.ts';
+import { nextSoundState, soundState } from './sound/features.ts';
+import { nextStateVector, sizeOf, stateVector } from './stateVector.ts';
 import { silentSteps } from './stream.ts';
 
 export interface StreamResult {
   /** Of the steps gathered so far, [batch, classes]. */
   readonly scores: Float32Array;
-  /** Mean activity over the chunk's steps that count, by layer, [batch, features]. */
-  readonly firingRates: Tensors;
   /** Time steps of the chunk; of sound, the frames that it completed. */
   readonly steps: number;
   /** [batch, time, features], where the model gives a sequence. */
@@ -50,6 +50,11 @@ class LoadedStream implements OnnxStream {
   private readonly session: InferenceSession;
   private readonly run: LoadedFile['run'];
   private readonly defaults: Record<string, Tensor>;
+  /** All but the firing rates: each takes time. */
+  private readonly outputs: readonly string[];
+  private readonly activities: readonly (readonly [layer: string, output: string])[];
+  /** Where the state vector has the silent steps; null without a silence gate. */
+  private readonly silent: number | null;
   private states: Record<string, Tensor> = {};
   private rows = 0;
 
@@ -58,10 +63,15 @@ class LoadedStream implements OnnxStream {
     this.run = run;
     this.info = info;
     this.defaults = Object.fromEntries(defaults);
+    const rates = new Set(info.layers.map(({ layer }) => rateOutput(layer)));
+    this.outputs = session.outputNames.filter((name) => !rates.has(name));
+    this.activities = info.layers
+      .map(({ layer }) => [layer, activityOutput(layer)] as const)
+      .filter(([, output]) => session.outputNames.includes(output));
+    this.silent = offsetIn(info.state ?? [], silentSteps);
   }
 
   async feed(x: Float32Array, batch = 1, reset?: readonly boolean[]): Promise<StreamResult> {
-    const { layers } = this.info;
     const shape = this.shapeOf(x, batch);
     if (batch !== this.rows) this.restart();
     this.rows = batch;
@@ -69,21 +79,15 @@ class LoadedStream implements OnnxStream {
       x: new Tensor('float32', x, shape),
       ...(reset && { reset: new Tensor('bool', Uint8Array.from(reset, Number), [batch]) }),
     };
-    const results = await this.run({ ...this.defaults, ...this.states, ...chunk });
-    const finals = this.session.outputNames.filter((name) => name.startsWith('final.'));
-    this.states = Object.fromEntries(finals.map((name) => [name.replace('final.', 'state.'), results[name] as Tensor]));
+    const results = await this.run({ ...this.defaults, ...this.states, ...chunk }, this.outputs);
+    this.states = nextStates(results);
     const values = (name: string) => results[name].data as Float32Array;
     return {
       scores: values('scores'),
-      firingRates: new Map(layers.map(({ layer }) => [layer, values(rateOutput(layer))])),
-      activity: new Map(
-        layers
-          .map(({ layer }) => [layer, activityOutput(layer)])
-          .flatMap(([layer, name]) => (name in results ? [[layer, values(name)]] : [])),
-      ),
+      activity: new Map(this.activities.map(([layer, name]) => [layer, values(name)])),
       steps: shape.length === 3 ? shape[1] : results.features.dims[1],
       ...('output' in results && { output: values('output') }),
-      ...(`final.${silentSteps}` in results && { silentSteps: values(`final.${silentSteps}`) }),
+      ...(this.silent !== null && { silentSteps: columnOf(results[nextStateVector], this.silent) }),
       ...('features' in results && { features: values('features') }),
     };
   }
@@ -107,4 +111,19 @@ class LoadedStream implements OnnxStream {
   dispose(): Promise<void> {
     return this.session.release();
   }
+}
+
+function nextStates(results: Record<string, Tensor>): Record<string, Tensor> {
+  const next = { [stateVector]: results[nextStateVector] };
+  return nextSoundState in results ? { ...next, [soundState]: results[nextSoundState] } : next;
+}
+
+function offsetIn(state: NonNullable<OnnxModelInfo['state']>, name: string): number | null {
+  const index = state.findIndex((part) => part.name === name);
+  return index < 0 ? null : state.slice(0, index).reduce((sum, part) => sum + sizeOf(part), 0);
+}
+
+/** A column of [batch, width]. */
+function columnOf({ data, dims: [batch, width] }: Tensor, column: number): Float32Array {
+  return Float32Array.from({ length: batch }, (_, row) => (data as Float32Array)[row * width + column]);
 }

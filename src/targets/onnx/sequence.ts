@@ -12,16 +12,16 @@ export interface Sequence {
   readonly step: Step;
   /** Neurons: the size of the last axis of every input, state and output. */
   readonly features: number;
-  /** In the order of the step's inputs, each [time, rows, features]. */
+  /** In the order of the step's inputs, each [time, rows, features], or as `isStep` says. */
   readonly inputs: readonly Value[];
   /** In the order of the step's states, each [rows, features]. */
   readonly initialStates: readonly Value[];
-  /** [time, rows, 1] of bool: states stay as they are on steps where it is false. */
+  /** Broadcasts to [time, rows, 1] of bool: states stay as they are on steps where it is false. */
   readonly valid: Value;
   /** One bool, true where there is one row and all its steps are valid: a leaner loop runs then. Null: never. */
   readonly alone: Value | null;
-  /** One bool, true where there is but one step. Null: that is no case of its own. */
-  readonly oneStep: Value | null;
+  /** There is but one step of one row; inputs and the output are [rows, features] then. */
+  readonly isStep: boolean;
   /** Products with spikes are best computed in integers, since matrices are stored so. */
   readonly integers: boolean;
   /** Where the mask [time, rows, 1] of bool is true, `states` (that broadcast to [rows, features]) take over first. */
@@ -72,15 +72,9 @@ type Emit = (scope: Scope) => Results;
 
 /** Emits the time loop and binds the variables that are needed after it to their sequences; returns the final states. */
 function emitLoop(scope: Scope, sequence: Sequence, schedule: Schedule): Value[] {
-  const { step, alone, oneStep } = sequence;
+  const { step } = sequence;
   const loop = { sequence, schedule, stacked: stackedVariables(step, schedule) };
-  const scan = (rows: Rows) => (inner: Scope) => emitScanAhead(inner, loop, rows);
-  const choice = (condition: Value | null, then: Emit, otherwise: Emit): Emit =>
-    condition === null ? otherwise : (inner) => emitChoice(inner, loop, condition, then, otherwise);
-  const recurrences = directRecurrences(scope, loop);
-  const steps = recurrences ? (inner: Scope) => emitRecurrences(inner, loop, recurrences) : scan('one');
-  const ofOne = choice(oneStep, (inner) => emitStep(inner, loop), steps);
-  const results = choice(alone, ofOne, scan('many'))(scope);
+  const results = emitResults(scope, loop);
   const count = step.states.length;
   loop.stacked.forEach((v, i) => {
     scope.bind(v, results[count + i]);
@@ -88,11 +82,20 @@ function emitLoop(scope: Scope, sequence: Sequence, schedule: Schedule): Value[]
   return results.slice(0, count);
 }
 
-function emitChoice(scope: Scope, loop: Loop, condition: Value, then: Emit, otherwise: Emit): Results {
+function emitResults(scope: Scope, loop: Loop): Results {
+  const { isStep, alone } = loop.sequence;
+  if (isStep) return emitStep(scope, loop);
+  return alone === null ? emitScanAhead(scope, loop, 'many') : emitChoice(scope, loop, alone);
+}
+
+function emitChoice(scope: Scope, loop: Loop, alone: Value): Results {
   const results = resultNames(scope.builder, loop);
-  scope.builder.node('If', [condition], results, {
-    then_branch: emitBranch(scope, loop, then),
-    else_branch: emitBranch(scope, loop, otherwise),
+  const recurrences = directRecurrences(scope, loop);
+  scope.builder.node('If', [alone], results, {
+    then_branch: emitBranch(scope, loop, (inner) =>
+      recurrences ? emitRecurrences(inner, loop, recurrences) : emitScanAhead(inner, loop, 'one'),
+    ),
+    else_branch: emitBranch(scope, loop, (inner) => emitScanAhead(inner, loop, 'many')),
   });
   return results;
 }
@@ -178,16 +181,13 @@ function emitRecurrences(
   return [...carried.map(({ next }) => resultOf(next).last), ...stacked.map((v) => resultOf(v).sequence)];
 }
 
-/** The one step of a sequence that has no other, without a loop. */
+/** The one step of a sequence that has no other. */
 function emitStep(outer: Scope, { sequence, schedule, stacked }: Loop): Results {
   const { step, features, initialStates } = sequence;
-  const { builder } = outer;
-  const scope = new Scope(builder, outer, { events: eventOperands(step, features) });
-  const first = builder.ints([0]);
+  const scope = new Scope(outer.builder, outer, { events: eventOperands(step, features) });
   schedule.carried.forEach(({ current }, i) => {
     scope.bind(current, initialStates[i]);
   });
-  for (const v of schedule.sliced) scope.bind(v, builder.op('Squeeze', [outer.value(v), first], `${v.name}_t`));
   const { ahead } = computeProductsAhead(schedule);
   emitFirstProducts(scope, sequence, ahead).forEach((value, i) => {
     scope.bind(ahead[i].product.out, value);
@@ -196,8 +196,7 @@ function emitStep(outer: Scope, { sequence, schedule, stacked }: Loop): Results 
     scope,
     schedule.loop.filter((eqn) => !ahead.some(({ product }) => product === eqn)),
   );
-  const sequenceOf = (v: Var) => builder.op('Unsqueeze', [scope.value(v), first], `${v.name}_sequence`);
-  return [...schedule.carried.map(({ next }) => scope.value(next)), ...stacked.map(sequenceOf)];
+  return [...schedule.carried.map(({ next }) => scope.value(next)), ...stacked.map((v) => scope.value(v))];
 }
 
 /**

@@ -3,7 +3,9 @@ import { UserError } from '../../diagnostics/diagnostic.ts';
 import type { Graph } from '../../ir/graph.ts';
 import type { GraphBuilder, Value } from './builder.ts';
 import { dataTypes, valueInfo } from './proto.ts';
-import { emitChunkAxis, type TimeAxis } from './timeAxis.ts';
+import { waitingSound } from './sound/features.ts';
+import { type CarriedState, emitParts, emitVector } from './stateVector.ts';
+import { emitChunkAxis, emitIsStep, stepAxis, type TimeAxis } from './timeAxis.ts';
 
 /** What a pool gathers from a stream, which has no end. */
 export type Segmentation =
@@ -18,7 +20,7 @@ export type Segmentation =
    */
   | { readonly kind: 'silence'; readonly steps: number; readonly threshold?: number };
 
-/** The state of the silence gate, [batch, 1]: steps without an event in a row so far, at most those that close it. */
+/** The state of the silence gate, the last of all, [batch, 1]: steps without an event in a row so far, at most those that close it. */
 export const silentSteps = 'silent-steps';
 
 /** Throws UserError SP626 where the network or its input needs the end of a sequence before the first output. */
@@ -65,6 +67,41 @@ export function requireSilence(
   }
 }
 
+/** A chunk of a stream, before its steps are computed. */
+export interface Chunk {
+  readonly segmentation: Segmentation;
+  /** [batch, time, features]; sound that completes no frame has one step that is none. */
+  readonly values: Value;
+  /** How many of the time steps there really are, [1] of int64; null: all of them. */
+  readonly steps: Value | null;
+  /** Whether that is one or more, [1] of bool. */
+  readonly some: Value | null;
+  readonly states: readonly CarriedState[];
+  /** Before the chunk, [batch or 1, size]. */
+  readonly vector: Value;
+  readonly gate: SilenceGate | null;
+  /** Sound that waits for the next chunk; null where `x` is no sound. */
+  readonly rest: Value | null;
+}
+
+export function emitChunk(
+  builder: GraphBuilder,
+  segmentation: Segmentation,
+  states: readonly CarriedState[],
+  given: Pick<Chunk, 'values' | 'steps' | 'rest'>,
+): Chunk {
+  const { values, steps } = given;
+  const vector = emitVector(builder, states);
+  const some = steps && builder.op('Greater', [steps, builder.ints([0])], 'chunk_has_steps');
+  const gate = segmentation.kind === 'silence' ? emitSilenceGate(builder, values, vector, some, segmentation) : null;
+  return { ...given, segmentation, states, vector, some, gate };
+}
+
+/** Whether the chunk is one step of one sample, which counts and only goes on with what was heard; [1] of bool. */
+export function emitIsOneStep(builder: GraphBuilder, { values, some, gate }: Chunk): Value {
+  return emitAll(builder, [emitIsStep(builder, values), some, gate?.goesOn ?? null]);
+}
+
 export interface StreamAxis {
   readonly segmentation: Segmentation;
   readonly time: TimeAxis;
@@ -72,63 +109,71 @@ export interface StreamAxis {
   readonly steps: Value;
   /** Cuts a sequence [batch, time, features] to the steps of the chunk. */
   arrived(sequence: Value): Value;
-  /** [batch, 1] of bool: `time.reset`, which streams always have. */
-  readonly reset: Value;
-  /** By output name. */
+  /** By state. */
   readonly finalStates: ReadonlyMap<string, Value>;
 }
 
-/** A chunk of features. */
-export interface Chunk {
-  /** [batch, time, features] */
-  readonly values: Value;
-  /** How many of the time steps there really are, [1] of int64, where that may be none of the one; null: all of them. */
-  readonly steps: Value | null;
+/** Of a chunk that `emitIsOneStep` says to be one step. */
+export function stepStreamAxis(builder: GraphBuilder, chunk: Chunk): StreamAxis {
+  return {
+    segmentation: chunk.segmentation,
+    time: stepAxis(builder, emitParts(builder, chunk.states, chunk.vector)),
+    steps: builder.ints([1]),
+    arrived: (sequence) => sequence,
+    finalStates: finalStatesOf(chunk),
+  };
 }
 
-/** The time axis of a chunk of a stream: every step counts, but for those that the silence gate holds back. */
-export function emitStreamAxis(builder: GraphBuilder, segmentation: Segmentation, chunk: Chunk): StreamAxis {
-  const rows = emitChunkAxis(builder, chunk.values);
-  const some = chunk.steps && builder.op('Greater', [chunk.steps, builder.ints([0])], 'chunk_has_steps');
-  const reset = builder.op(
-    'Unsqueeze',
-    [builder.op('Expand', ['reset', rows.batch], 'reset_rows'), builder.ints([1])],
-    'reset_column',
-  );
-  const whole = { ...rows, reset };
-  const common = {
-    segmentation,
-    reset,
-    steps: chunk.steps ?? rows.steps,
-    arrived: (sequence: Value) => (chunk.steps ? emitFirst(builder, sequence, chunk.steps) : sequence),
-  };
-  if (segmentation.kind !== 'silence') {
-    return { ...common, time: some ? emitOnly(builder, whole, some, some) : whole, finalStates: new Map() };
-  }
-  const gate = emitSilenceGate(builder, chunk.values, reset, some, segmentation);
+/** Of any chunk: every step counts, but for those that the silence gate holds back. */
+export function emitStreamAxis(builder: GraphBuilder, chunk: Chunk): StreamAxis {
+  const { segmentation, values, steps, some, gate } = chunk;
+  const whole = emitChunkAxis(builder, values);
+  const carried = emitParts(builder, chunk.states, emitRows(builder, chunk.vector, whole.batch));
+  const counts = gate?.open ?? some;
+  const all = [some, gate?.goesOn ?? null];
   return {
-    ...common,
-    time: emitOnly(builder, { ...whole, restart: gate.opens }, gate.open, emitGoesOn(builder, gate)),
-    finalStates: new Map([[`final.${silentSteps}`, gate.silent]]),
+    segmentation,
+    time: { ...(counts ? emitOnly(builder, whole, counts, all) : whole), carried, restart: gate?.opens ?? null },
+    steps: steps ?? builder.op('Shape', [values], 'chunk_steps', { start: 1, end: 2 }),
+    arrived: (sequence) => (steps ? emitFirst(builder, sequence, steps) : sequence),
+    finalStates: finalStatesOf(chunk),
   };
+}
+
+/** [batch or 1, columns] -> [batch, columns] */
+function emitRows(builder: GraphBuilder, value: Value, batch: Value): Value {
+  const shape = builder.op('Concat', [batch, builder.ints([1])], `${value}.shape`, { axis: 0 });
+  return builder.op('Expand', [value, shape], `${value}.all`);
+}
+
+function finalStatesOf({ gate, rest }: Chunk): ReadonlyMap<string, Value> {
+  const finalStates = new Map<string, Value>();
+  if (gate) finalStates.set(silentSteps, gate.silent);
+  if (rest !== null) finalStates.set(waitingSound, rest);
+  return finalStates;
+}
+
+/** Of those conditions that there are. */
+function emitAll(builder: GraphBuilder, conditions: readonly (Value | null)[]): Value {
+  return conditions.filter((v) => v !== null).reduce((a, b) => builder.op('And', [a, b], `${a}_too`));
 }
 
 /**
- * The time axis with those steps only that `counts`, which broadcasts to [time, batch, 1], says; `all`, one bool, where
+ * The time axis with those steps only that `counts`, which broadcasts to [time, batch, 1], says; `all`, each one bool, where
  * they all count and none starts afresh.
  */
-function emitOnly(builder: GraphBuilder, time: TimeAxis, counts: Value, all: Value): TimeAxis {
+function emitOnly(builder: GraphBuilder, time: TimeAxis, counts: Value, all: readonly (Value | null)[]): TimeAxis {
   const valid = builder.op('And', [time.valid, counts], 'valid_of_chunk');
   return {
     ...time,
     valid,
-    alone: time.alone && builder.op('And', [time.alone, all], 'alone_in_chunk'),
+    alone: emitAll(builder, [time.alone, ...all]),
     mean: (sequence, wish) => emitMeanOf(builder, valid, sequence, wish),
   };
 }
 
-/** Whether the gate is open all the time and was so before: the chunk only goes on with what was heard. */
-function emitGoesOn(builder: GraphBuilder, { open, opens }: SilenceGate): Value {
+/** Whether the gate is open all the time and was so before. */
+function emitGoesOn(builder: GraphBuilder, open: Value, opens: Value): Value {
   const stays = builder.op('And', [open, builder.op('Not', [opens], 'gate_stays')], 'gate_goes_on');
   const number = builder.op('Cast', [stays], 'gate_goes_on_number', { to: dataTypes.float32 });
   const least = builder.op('ReduceMin', [number], 'gate_goes_on_least', { axes: [0, 1, 2], keepdims: 0 });
@@ -146,6 +191,8 @@ interface SilenceGate {
   readonly open: Value;
   /** [time, batch, 1] of bool: the first event after the gate was closed. */
   readonly opens: Value;
+  /** One bool: the chunk only goes on with what was heard. */
+  readonly goesOn: Value;
   /** [batch, 1] */
   readonly silent: Value;
 }
@@ -154,7 +201,7 @@ interface SilenceGate {
 function emitSilenceGate(
   builder: GraphBuilder,
   chunk: Value,
-  resetColumn: Value,
+  vector: Value,
   some: Value | null,
   { steps, threshold }: Extract<Segmentation, { kind: 'silence' }>,
 ): SilenceGate {
@@ -163,13 +210,9 @@ function emitSilenceGate(
   const largest = builder.op('ReduceMax', [levels], 'gate_largest', { axes: [-1], keepdims: 1 });
   const event = builder.op('Greater', [largest, builder.scalar(threshold ?? 0)], 'gate_event');
   const closed = builder.scalar(steps);
-  const input = `state.${silentSteps}`;
-  const shape = builder.op('Shape', [resetColumn], 'gate_shape');
-  const start = builder.op(
-    'Where',
-    [resetColumn, closed, builder.op('Expand', [input, shape], 'gate_rows')],
-    'gate_start',
-  );
+  const [last, end, axis] = [[-1], [Number.MAX_SAFE_INTEGER], [1]].map((v) => builder.ints(v));
+  const batch = builder.op('Shape', [chunk], 'gate_batch', { start: 0, end: 1 });
+  const start = emitRows(builder, builder.op('Slice', [vector, last, end, axis], 'gate_before_chunk'), batch);
 
   const [silent, before, after] = ['gate_final', 'gate_before', 'gate_after'].map((wish) => builder.name(wish));
   builder.node('Scan', [start, event], [silent, before, after], {
@@ -179,9 +222,10 @@ function emitSilenceGate(
   const open = builder.op('Less', [after, closed], 'gate_open');
   const wasClosed = builder.op('GreaterOrEqual', [before, closed], 'gate_was_closed');
   const opens = builder.op('And', [event, wasClosed], 'gate_opens');
-  if (!some) return { open, opens, silent };
+  const goesOn = emitGoesOn(builder, open, opens);
+  if (!some) return { open, opens, goesOn, silent };
   const [openNow, opensNow] = [open, opens].map((v) => builder.op('And', [v, some], `${v}_now`));
-  return { open: openNow, opens: opensNow, silent: builder.op('Where', [some, silent, start], 'gate_kept') };
+  return { open: openNow, opens: opensNow, goesOn, silent: builder.op('Where', [some, silent, start], 'gate_kept') };
 }
 
 /** Inputs: silent steps so far, whether there is an event now. Outputs: silent steps after this one; both for all steps. */

@@ -6,14 +6,14 @@ import { dataTypes } from './proto.ts';
 export interface TimeAxis {
   /** The batch size, [1] of int64. */
   readonly batch: Value;
-  /** [time, batch, 1] of bool. */
+  /** There is one step of one sample, and sequences are [batch, features]. */
+  readonly isStep: boolean;
+  /** [time, batch, 1] of bool, or the scalar true. */
   readonly valid: Value;
-  /** One bool, true where the batch is one sample and all its steps are valid; null where steps may be held back. */
-  readonly alone: Value | null;
-  /** One bool, true where there is one step of one sample; null where that is no case of its own. */
-  readonly oneStep: Value | null;
-  /** [batch, 1] of bool: rows whose states are the initial ones whatever was fed; null where no row is. */
-  readonly reset: Value | null;
+  /** One bool, true where the batch is one sample and all its steps are valid. */
+  readonly alone: Value;
+  /** States before the first step by name, each [batch, ...]; null where they are inputs of the graph. */
+  readonly carried: ReadonlyMap<string, Value> | null;
   /** [time, batch, 1] of bool: states are the initial ones again before such a step; null where they never are. */
   readonly restart: Value | null;
   /** The last valid step of a sequence: [time, batch, features] -> [batch, features]. */
@@ -22,6 +22,9 @@ export interface TimeAxis {
   mean(sequence: Value, wish: string): Value;
   /** Every sample reversed within its own length, [time, batch, features]; padded steps stay where they are. */
   reverse(sequence: Value, wish: string): Value;
+  /** [batch, time, features] as a sequence, [time, batch, features] */
+  fromBatchMajor(values: Value): Value;
+  toBatchMajor(sequence: Value): Value;
 }
 
 /** Of whole sequences `x` [batch, time, features]; `lengthsInput` is one number, or one per sample, cut to 1 .. time. */
@@ -57,8 +60,8 @@ export function emitTimeAxis(builder: GraphBuilder, x: Value, lengthsInput: Valu
     batch,
     valid,
     alone: builder.op('And', [single, whole], 'alone'),
-    oneStep: null,
-    reset: null,
+    isStep: false,
+    carried: null,
     restart: null,
     last: (sequence, wish) => builder.op('GatherND', [sequence, lastIndices()], wish),
     mean(sequence, wish) {
@@ -69,29 +72,63 @@ export function emitTimeAxis(builder: GraphBuilder, x: Value, lengthsInput: Valu
     },
     reverse: (sequence, wish) =>
       builder.op('ReverseSequence', [sequence, lengths], wish, { time_axis: 0, batch_axis: 1 }),
+    ...transposing(builder),
   };
 }
 
-/** Of a chunk `x` [batch, time, features] of a stream, of which every step counts; `steps` are how many, [1] of int64. */
-export function emitChunkAxis(builder: GraphBuilder, x: Value): TimeAxis & { readonly steps: Value } {
+function transposing(builder: GraphBuilder): Pick<TimeAxis, 'fromBatchMajor' | 'toBatchMajor'> {
+  const transpose = (v: Value, wish: string) => builder.op('Transpose', [v], wish, { perm: [1, 0, 2] });
+  return {
+    fromBatchMajor: (values) => transpose(values, `${values}.time_major`),
+    toBatchMajor: (sequence) => transpose(sequence, `${sequence}.batch_major`),
+  };
+}
+
+/** Of a chunk `x` [batch, time, features] of a stream, of which every step counts. */
+export function emitChunkAxis(builder: GraphBuilder, x: Value): TimeAxis {
   const { batch, time } = emitExtent(builder, x);
   const shape = builder.op('Concat', [time, batch, builder.ints([1])], 'valid_shape', { axis: 0 });
-  const alone = builder.op('Equal', [batch, builder.ints([1])], 'alone');
-  const single = builder.op('Equal', [time, builder.ints([1])], 'single_step');
   return {
     batch,
-    steps: time,
+    isStep: false,
     valid: builder.op('Expand', [builder.yes(), shape], 'valid'),
-    alone,
-    oneStep: builder.op('And', [alone, single], 'one_step'),
-    reset: null,
+    alone: builder.op('Equal', [batch, builder.ints([1])], 'alone'),
+    carried: null,
     restart: null,
     last: (sequence, wish) => builder.op('Gather', [sequence, builder.index(-1)], wish, { axis: 0 }),
     mean: (sequence, wish) => builder.op('ReduceMean', [sequence], wish, { axes: [0], keepdims: 0 }),
-    reverse() {
-      throw new Error('a stream has no end to be read from');
-    },
+    reverse: refuseReversal,
+    ...transposing(builder),
   };
+}
+
+/** Of one step of one sample. */
+export function stepAxis(builder: GraphBuilder, carried: TimeAxis['carried']): TimeAxis {
+  const one = builder.ints([1]);
+  return {
+    batch: one,
+    isStep: true,
+    valid: builder.yes(),
+    alone: builder.yes(),
+    carried,
+    restart: null,
+    last: (step) => step,
+    mean: (step) => step,
+    reverse: refuseReversal,
+    fromBatchMajor: (values) => builder.op('Squeeze', [values, one], `${values}.step`),
+    toBatchMajor: (step) => builder.op('Unsqueeze', [step, one], `${step}.batch_major`),
+  };
+}
+
+/** Whether `x` [batch, time, features] is one step of one sample. */
+export function emitIsStep(builder: GraphBuilder, x: Value): Value {
+  const extent = builder.op('Shape', [x], 'extent', { start: 0, end: 2 });
+  const count = builder.op('ReduceProd', [extent], 'step_count', { keepdims: 1 });
+  return builder.op('Equal', [count, builder.ints([1])], 'is_step');
+}
+
+function refuseReversal(): never {
+  throw new Error('a stream has no end to be read from');
 }
 
 function emitExtent(builder: GraphBuilder, x: Value): { batch: Value; time: Value } {

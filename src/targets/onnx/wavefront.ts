@@ -4,7 +4,7 @@ import { type Schedule, scheduleForward } from '../../passes/schedule.ts';
 import { recurrenceOf, type SpikeRecurrence, type Wavefront } from '../../passes/wavefront.ts';
 import type { GraphBuilder, Value } from './builder.ts';
 import { emitEquations, Scope } from './equations.ts';
-import { isWorthEvents } from './events.ts';
+import { emitRowMatrix, isWorthEvents } from './events.ts';
 import { emitFirstProducts } from './firstProducts.ts';
 import type { ModelParameters } from './parameters.ts';
 import { type EmittedLayer, type EmittedPopulation, emitSurroundings } from './population.ts';
@@ -55,8 +55,7 @@ export function emitWavefront(
   });
   const { step, size } = first.node;
   const recurrence = recurrenceOf(step);
-  if (!time.alone || !recurrence)
-    throw new Error(`layers "${first.node.id}" and "${second.node.id}" make no wavefront`);
+  if (!recurrence) throw new Error(`layers "${first.node.id}" and "${second.node.id}" make no wavefront`);
   const zeros = builder.zeros([1, size]);
   const bias = projection.bias && builder.tensor(`${projection.id}.row`, [1, size], parameters.values(projection.bias));
   const between = { matrix: parameters.transposed(projection.weight), bias: bias ?? zeros };
@@ -73,7 +72,7 @@ export function emitWavefront(
     then_branch: emitBranch(builder, pair, (inner) => emitOneLoop(inner, pair, wide)),
     else_branch: emitBranch(builder, pair, (inner) => {
       const a = emitSequence(new Scope(inner, first.scope), { ...first.sequence, inputs: [input] });
-      const operand = { value: a.output, oneRow: null, integers: false };
+      const operand = { value: a.output, isStep: false, isSparse: true, integers: false };
       const current = emitProjection(inner, parameters, projection, operand);
       const b = emitSequence(new Scope(inner, second.scope), { ...second.sequence, inputs: [current] });
       return [...a.finalStates, a.output, ...b.finalStates, b.output];
@@ -111,7 +110,7 @@ function emitWideScope(builder: GraphBuilder, parameters: ModelParameters, pair:
   const zeros = builder.op('ConstantOfShape', [builder.ints([size, size])], `${id}.no_rows`);
   const below = builder.op('Concat', [zeros, v2], `${id}.second_rows`, { axis: 1 });
   const block = builder.op('Concat', [above, below], `${id}.both_rows`, { axis: 0 });
-  scope.bindTranspose(recurrence.matrix, block, 2 * size);
+  scope.bindTranspose(recurrence.matrix, block, () => emitRowMatrix(builder, block, 2 * size, 2 * size));
   for (const { name, variable } of step.parameters) {
     if (variable.id === recurrence.matrix.id) continue;
     const values = new Float32Array(2 * size);

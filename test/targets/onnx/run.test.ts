@@ -45,6 +45,7 @@ describe('a loaded model', () => {
       ...metadata,
       mode: 'sequence',
       segmentation: null,
+      state: null,
       input: 'features',
       classNames: ['0', '1', '2'],
       features: 5,
@@ -162,7 +163,7 @@ describe('what is wrong with a file is said in a sentence', () => {
       m.metadataProps.find(({ key }) => key === metadataKeys.format)!.value = '7';
     });
     expect(await messageOf('later.onnx', later)).toMatchInlineSnapshot(
-      `"SP623 1: "/later.onnx" has the format 7 of another version of sparchc and this one reads 1; give a model that "sparchc export RUN" wrote"`,
+      `"SP623 1: "/later.onnx" has the format 7 of another version of sparchc and this one reads 2; give a model that "sparchc export RUN" wrote"`,
     );
   });
 

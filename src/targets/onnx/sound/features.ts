@@ -4,7 +4,9 @@ import { emitLogMel } from './spectrum.ts';
 
 /** The samples that wait for the frame which they belong to, [batch or 1, any number]. */
 export const soundState = 'state.sound';
-export const finalSound = 'final.sound';
+export const nextSoundState = 'next_state.sound';
+/** Their name among the states after a chunk. */
+export const waitingSound = 'sound';
 
 export interface SoundFeatures {
   /** [batch, time, mels]; there is always one step or more. */

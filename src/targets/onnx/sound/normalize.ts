@@ -49,20 +49,17 @@ export function emitNormalize(
   const step = runningStep(variance);
   const scope = new Scope(builder);
   emitEquations(scope, step.prelude);
-  const zeros = step.states.map(() => builder.scalar(0));
-  const { reset } = time;
-  const fresh = (state: Value) =>
-    reset ? builder.op('Where', [reset, builder.scalar(0), state], `${state}.rows`) : state;
+  const { restart } = time;
   const { output, finalStates } = emitSequence(scope, {
     step,
     features,
     inputs: [values],
-    initialStates: initialStates.map(fresh),
+    initialStates,
     valid: time.valid,
     alone: time.alone,
-    oneStep: time.oneStep,
+    isStep: time.isStep,
     integers: false,
-    restart: time.restart === null ? null : { mask: time.restart, states: zeros },
+    restart: restart === null ? null : { mask: restart, states: step.states.map(() => builder.scalar(0)) },
     firstProducts: null,
   });
   return { values: output, finalStates };
