@@ -252,7 +252,7 @@ describe('check', () => {
   });
 
   it('says what a batch too large for the memory would come to', async () => {
-    const huge = ['--set', 'train.batch=1000000'];
+    const huge = ['--set', 'train.batch=2000000'];
     const { stdout } = await run('check', spec, ...huge);
     expect(stdout).toMatch(
       /That is more than the \d\.\d GiB there are: training will refuse, because batchnorm .*; a batch of \d+ fits/,
