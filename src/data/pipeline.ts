@@ -103,7 +103,7 @@ class DataWorker {
   private readonly worker: Worker;
   private readonly spans: DataSpans;
   private readonly inboxes = new Set<Inbox<unknown>>();
-  private returned: ArrayBuffer[] = [];
+  private readonly returned = new Set<ArrayBuffer>();
   private failure: Error | null = null;
 
   constructor(input: WorkerInput, spans: DataSpans) {
@@ -153,13 +153,16 @@ class DataWorker {
   }
 
   recycle(batch: Batch): void {
-    this.returned.push(...(memoryOf(batch) as ArrayBuffer[]));
+    for (const buffer of memoryOf(batch) as ArrayBuffer[]) {
+      const isGone = buffer.byteLength === 0;
+      if (!isGone) this.returned.add(buffer);
+    }
   }
 
   /** For so many batches, with all the memory that there is. */
   private credit(batches: number): Credit {
-    const returned = this.returned;
-    this.returned = [];
+    const returned = [...this.returned];
+    this.returned.clear();
     return { batches, returned };
   }
 

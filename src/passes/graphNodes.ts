@@ -2,6 +2,7 @@ import type { GraphNode, LayerActivity, Norm, Parameter, ParameterRole } from '.
 import type { Initializer } from '../ir/initializer.ts';
 import type { Step } from '../ir/step.ts';
 import type { LayerConfig } from './model.ts';
+import { inputSuffix } from './neuronDeclarations.ts';
 
 /** Running statistics follow the reference: new = 0.95 * old + 0.05 * batch. */
 const batchnormMomentum = 0.05;
@@ -158,9 +159,4 @@ export class GraphNodes {
     this.parameters.push({ key, layer: layer.name, role, shape, initializer, trainable: trained, ...scale });
     return key;
   }
-}
-
-/** `I` -> "", `Iz` -> "z": gates are told apart as in the reference (`W`, `Wz`, `norm`, `normz`). */
-function inputSuffix(input: string): string {
-  return input.startsWith('I') ? input.slice(1) : `_${input}`;
 }

@@ -46,6 +46,7 @@ export class NeuronDeclarations {
     for (const item of definition.items) this.declareConstants(item);
     this.checkOverrides();
     for (const item of definition.items) this.declareVariables(item);
+    this.checkWeightNames();
   }
 
   isState(name: string): boolean {
@@ -65,6 +66,25 @@ export class NeuronDeclarations {
     }
     this.spans.set(name.text, name.span);
     return true;
+  }
+
+  /** A checkpoint knows the weights and the norm of an input by its suffix, and a recurrent matrix by its name. */
+  private checkWeightNames(): void {
+    const takenBy = new Map<string, string>();
+    const requireFree = (what: string, name: string, weights: string) => {
+      const input = takenBy.get(weights);
+      if (input === undefined) return;
+      const message = `the ${what} "${name}" needs another name: "${weights}" in a checkpoint is what belongs to the input "${input}"`;
+      this.reporter.error('SP439', message, this.spans.get(name));
+    };
+    for (const { name } of this.inputs) {
+      const suffix = inputSuffix(name);
+      requireFree('input', name, `W${suffix}`);
+      takenBy.set(`W${suffix}`, name).set(`norm${suffix}`, name);
+    }
+    for (const item of this.definition.items) {
+      if (item.kind === 'recurrent') requireFree('recurrent matrix', item.name.text, item.name.text);
+    }
   }
 
   private declareConstants(item: NeuronItem): void {
@@ -170,4 +190,9 @@ export class NeuronDeclarations {
     const message = `a pool has no parameters, so "${name.text}" cannot be declared; make it a neuron, or use const`;
     this.reporter.error('SP425', message, name.span);
   }
+}
+
+/** `I` -> "", `Iz` -> "z": gates are told apart as in the reference (`W`, `Wz`, `norm`, `normz`). */
+export function inputSuffix(input: string): string {
+  return input.startsWith('I') ? input.slice(1) : `_${input}`;
 }

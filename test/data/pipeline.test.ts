@@ -104,7 +104,7 @@ describe('batches', () => {
     expect(validation.flatMap((b) => Array.from(b.samples))).toEqual(Array.from({ length: 30 }, (_, i) => i));
   });
 
-  test('the memory of recycled batches serves later ones', async () => {
+  test('the memory of recycled batches serves later ones, however often they are given back', async () => {
     const pipeline = await open();
     const kept: Batch[] = [];
     const recycled: Batch[] = [];
@@ -112,6 +112,8 @@ describe('batches', () => {
       for await (const batch of pipeline.batches('train', { epoch, shuffle: true })) {
         kept.push(structuredClone(batch));
         recycled.push(batch);
+        pipeline.recycle(batch);
+        pipeline.recycle(recycled[Math.max(0, recycled.length - 4)]);
         pipeline.recycle(batch);
       }
     }

@@ -34,10 +34,10 @@ const library = [
 const factors = `neuron Factors {
   input I
   param p in [0.5, 1.5], q in [0.5, 1.5]
-  recurrent V = orthogonal, W = orthogonal
+  recurrent V = orthogonal, Vs = orthogonal
   state u = 0, s = 0, z = 0
   let twice = V @ z + I / 2
-  u' = -(p * (u - q * s) / q - 2 * (W @ s - s) + 3 - p * I) - twice / 2 + 0 * z
+  u' = -(p * (u - q * s) / q - 2 * (Vs @ s - s) + 3 - p * I) - twice / 2 + 0 * z
   s' = spike(p * u' - q, boxcar(0.5))
   z' = twice + u - (u - z)
   output 1 - z'
@@ -94,5 +94,5 @@ it('leaves few operations in the time loop', () => {
 
 it('scales a matrix only where nothing else reads it', () => {
   const { matrices } = combineSums(stepOf('Factors', factors), true);
-  expect(matrices.map(({ matrix }) => matrix.name)).toEqual(['W']);
+  expect(matrices.map(({ matrix }) => matrix.name)).toEqual(['Vs']);
 });

@@ -39,10 +39,11 @@ export interface OnnxModelInfo {
   readonly layers: readonly { readonly layer: string; readonly features: number; readonly spiking: boolean }[];
 }
 
-/** `foreign`: why it is no model of this version; `corrupt`: what it says cannot be. */
+/** `foreign`: why it is no model of sparchc; `otherFormat`: that of another version; `corrupt`: what it says cannot be. */
 export type ReadInfo =
   | { readonly info: OnnxModelInfo; readonly lossPerStep: boolean }
   | { readonly foreign: string }
+  | { readonly otherFormat: string }
   | { readonly corrupt: unknown };
 
 /** Reads what a file says, which may be anything. */
@@ -51,9 +52,8 @@ export function readInfo(model: Model): ReadInfo {
   const text = (key: keyof typeof metadataKeys) => metadata.get(metadataKeys[key]) ?? null;
   const format = text('format');
   if (format === null) return { foreign: 'was not exported by sparchc, or is incomplete' };
-  if (format !== `${formatVersion}`) {
-    return { foreign: `has the format ${format} of another version of sparchc and this one reads ${formatVersion}` };
-  }
+  const isEarlierSequence = format === '1' && text('mode') !== 'step';
+  if (format !== `${formatVersion}` && !isEarlierSequence) return { otherFormat: format };
   try {
     const info = parseInfo(model, text);
     requireSense(info);

@@ -3,6 +3,7 @@ import { env, InferenceSession, Tensor } from 'onnxruntime-node';
 import { UserError } from '../../diagnostics/diagnostic.ts';
 import { type Mode, type OnnxModelInfo, readInfo } from './info.ts';
 import { rateOutput } from './interface.ts';
+import { formatVersion } from './metadata.ts';
 import { decodeModel, encodeModel, type Model, type Tensor as TensorProto, tensorValues, toNumber } from './proto.ts';
 import { nextStateVector } from './stateVector.ts';
 
@@ -45,6 +46,7 @@ export async function loadBytes(
   const model = decode(bytes, path);
   const read = readInfo(model);
   if ('foreign' in read) throw foreign(path, read.foreign);
+  if ('otherFormat' in read) throw ofOtherVersion(path, read.otherFormat);
   if ('corrupt' in read) throw corrupt(path, read.corrupt);
   const { info, lossPerStep } = read;
   requireMode(info.mode, mode, path);
@@ -94,6 +96,11 @@ function decode(bytes: Uint8Array, path: string): Model {
 function corrupt(path: string, cause?: unknown): UserError {
   const message = `"${path}" is not an ONNX model, or was cut off or damaged; export it again with "sparchc export RUN"`;
   return new UserError('SP622', message, { cause });
+}
+
+function ofOtherVersion(path: string, format: string): UserError {
+  const why = `has the format ${format} of another version of sparchc and this one reads ${formatVersion}`;
+  return new UserError('SP623', `"${path}" ${why}; export it again with "sparchc export RUN"`);
 }
 
 function foreign(path: string, why: string): UserError {

@@ -1,4 +1,4 @@
-/** Of the model's interface: names and shapes of inputs and outputs, metadata keys. */
+/** Of the model's interface: names and shapes of inputs and outputs, metadata keys. Format 1 differs in streams only. */
 export const formatVersion = 2;
 
 export const metadataKeys = {

@@ -155,7 +155,6 @@ function emitScanAhead(scope: Scope, loop: Loop, rows: Rows): Results {
 /** The recurrences that the loop can be computed by without taking step after step; null where that is not so. */
 function directRecurrences(scope: Scope, { schedule, stacked }: Loop): Recurrence[] | null {
   // Whether a potential reaches its threshold must not hang on the order of a sum.
-
   if (schedule.after.some(({ prim }) => prim === 'spike' || prim === 'greater')) return null;
   const recurrences = recurrencesOf(schedule);
   // Powers of larger factors would overflow.

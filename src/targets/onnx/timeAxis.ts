@@ -6,7 +6,7 @@ import { dataTypes } from './proto.ts';
 export interface TimeAxis {
   /** The batch size, [1] of int64. */
   readonly batch: Value;
-  /** There is one step of one sample, and sequences are [batch, features]. */
+  /** There is one step of one sample, and sequences are [batch, features], without the axis of time named below. */
   readonly isStep: boolean;
   /** [time, batch, 1] of bool, or the scalar true. */
   readonly valid: Value;

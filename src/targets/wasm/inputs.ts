@@ -1,4 +1,5 @@
 import type { Batch } from '../../data/batch.ts';
+import { UserError } from '../../diagnostics/diagnostic.ts';
 import type { Graph } from '../../ir/graph.ts';
 import { drawDropoutMask, drawInitialStates } from '../draws.ts';
 import type { TrainRequest } from '../target.ts';
@@ -35,6 +36,9 @@ export class InputWriter {
     else {
       this.write(pass, 'offsets', input.offsets);
       this.write(pass, 'units', input.units);
+      if (input.counts.BYTES_PER_ELEMENT !== Uint16Array.BYTES_PER_ELEMENT) {
+        throw new UserError('SP607', 'the counts of events are no Uint16Array; convert them with Uint16Array.from');
+      }
       this.write(pass, 'counts', input.counts);
     }
     this.write(pass, 'labels', labels);

@@ -163,7 +163,7 @@ describe('what is wrong with a file is said in a sentence', () => {
       m.metadataProps.find(({ key }) => key === metadataKeys.format)!.value = '7';
     });
     expect(await messageOf('later.onnx', later)).toMatchInlineSnapshot(
-      `"SP623 1: "/later.onnx" has the format 7 of another version of sparchc and this one reads 2; give a model that "sparchc export RUN" wrote"`,
+      `"SP623 1: "/later.onnx" has the format 7 of another version of sparchc and this one reads 2; export it again with "sparchc export RUN""`,
     );
   });
 
@@ -224,6 +224,7 @@ describe('what is wrong with a file is said in a sentence', () => {
     const required: string[] = ['format', 'version', 'spec_sha256', 'classes', 'preprocessing', 'layers'];
     const earlier = changed((m) => {
       m.metadataProps = m.metadataProps.filter(({ key }) => required.includes(key.replace('sparchc.', '')));
+      m.metadataProps.find(({ key }) => key === metadataKeys.format)!.value = '1';
     });
     const opened = await openOnnxBytes(earlier, 'earlier.onnx');
     expect(opened.info).toMatchObject({ spec: null, mode: 'sequence', input: 'features', classNames: ['0', '1', '2'] });

@@ -18,6 +18,19 @@ const decaying = (update: string, potential = '0.9 * u + I - w', beta = 'param b
   }`;
 const delayed = decaying('a * s + (u * a + w * beta)', "0.9 * u + I - w'");
 
+/** What the second adds up is the first. */
+const chain = `
+  neuron Chain {
+    input I
+    param c1 in [0.5, 0.9], c2 in [0.5, 0.9]
+    state w1 = uniform(0, 1), w2 = uniform(0, 1), u = uniform(0, 1), s = 0
+    w1' = c1 * w1 + s
+    w2' = c2 * w2 + w1
+    u' = 0.9 * u + I - w2
+    s' = spike(u' - 1, arctan(2))
+    output s'
+  }`;
+
 function planOf(type: string, define = '') {
   const step = stepOf(type, define);
   const { adjoint, decays, passing } = planNeuron(step, 4, [false], true);
@@ -33,6 +46,10 @@ describe('states that decay', () => {
     ['Decaying', decaying('beta * w + a * u')],
   ])('are not kept of %s', (type, define) => {
     expect(planOf(type, define)).toEqual({ decays: ['w'], passing: ['w', 's'] });
+  });
+
+  it('are not kept unless another needs them', () => {
+    expect(planOf('Chain', chain).decays).toEqual(['w1']);
   });
 
   it.each([
@@ -53,6 +70,7 @@ describe('states that decay', () => {
     ['Decaying', delayed],
     ['Decaying', decaying('beta * w + a * u')],
     ['Decaying', delayed.replace('param beta', 'param scalar beta')],
+    ['Chain', chain],
   ])('have the gradients of the interpreter in %s', async (type, define) => {
     const layers = [
       { name: 'h', type, norm: 'none' as const, size: 37, from: ['input'], bidirectional: true },

@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { expect, it } from 'vitest';
-import type { Batch } from '../../../src/data/batch.ts';
+import type { Batch, EventInput } from '../../../src/data/batch.ts';
 import type { DropoutNode, Graph, PopulationNode } from '../../../src/ir/graph.ts';
 import { Stream } from '../../../src/random/stream.ts';
 import { drawDropoutMask, drawInitialStates } from '../../../src/targets/draws.ts';
@@ -248,5 +248,14 @@ it('evaluates and predicts with the weights at hand after training and loading',
   expect(await expectCurrent()).not.toEqual(before);
   model.load(untrained);
   expect(await expectCurrent()).toEqual(before);
+  model.dispose();
+});
+
+it('refuses counts that are not what memory has room for', async () => {
+  const model = await wasmTarget({ threads: 1 }).compile(network(), options);
+  const batch = eventBatch(1);
+  const counts = Float32Array.from((batch.input as EventInput).counts);
+  const given = { ...batch, input: { ...batch.input, counts } } as unknown as Batch;
+  await expect(model.predict!(given)).rejects.toThrow('the counts of events are no Uint16Array');
   model.dispose();
 });

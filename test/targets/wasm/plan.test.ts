@@ -112,6 +112,28 @@ describe('states of which only the latest value is needed', () => {
       output u'
     }`;
 
+  /** v is kept, for a, and has the values of w, which is not. */
+  const keptCopies = `
+    neuron KeptCopies {
+      input I
+      param a in [0.2, 0.4]
+      state u = uniform(0, 1), v = uniform(0, 1), w = uniform(0, 1)
+      w' = 0.8 * w + I
+      v' = w'
+      u' = 0.9 * u + a * v
+      output u'
+    }`;
+
+  const readCopies = `
+    neuron ReadCopies {
+      input I
+      param a in [0.5, 0.9]
+      state u = 0, d = 0
+      u' = a * u + I - 0.5 * d
+      d' = u'
+      output 0.5 * u'
+    }`;
+
   it('are also states that others are copies of', () => {
     expect(passingOf('Copies', copies)).toEqual(['v', 'w']);
   });
@@ -119,6 +141,8 @@ describe('states of which only the latest value is needed', () => {
   it.each([
     ['Distance', distance],
     ['Copies', copies],
+    ['KeptCopies', keptCopies],
+    ['ReadCopies', readCopies],
   ])('have the gradients of the interpreter in %s', async (type, define) => {
     const layers = [
       { name: 'h', type, norm: 'none' as const, size: 37, from: ['input'] },

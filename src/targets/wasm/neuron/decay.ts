@@ -5,7 +5,7 @@ import { otherFactor } from './leak.ts';
 import type { Levels } from './levels.ts';
 import { passingStates, planResiduals } from './residuals.ts';
 
-/** A state s that each step sets to c * s + r, where r is a sum of what does not depend on s. */
+/** A state s that each step sets to c * s + r. */
 export interface Decay {
   readonly state: number;
   /** Of the adjoint: the sum that is c's cotangent, and the state that is added to it, times s, before the first step. */
@@ -26,7 +26,10 @@ export function withoutDecays(
   let current = adjoint;
   adjoint.step.states.forEach((_, state) => {
     const changed = withoutDecay(current, state);
-    if (!changed || !passingStates(changed.adjoint, forward, false).includes(state)) return;
+    if (!changed) return;
+    // What one decay adds up may be a state of which another has left nothing but its start.
+    const passing = passingStates(changed.adjoint, forward, false);
+    if (![...decays.map((d) => d.state), state].every((s) => passing.includes(s))) return;
     if (planResiduals(changed.adjoint).kept.length > planResiduals(current).kept.length) return;
     current = changed.adjoint;
     decays.push({ state, sum: changed.sum, carried: current.states.length - 1 });

@@ -148,8 +148,8 @@ export function forwardKernel(k: Kernels, name: string, plan: NeuronPlan): Kerne
     const stores = forwardStores(plan, statesOf(plan, a, 'now'), { base: a.output, at: 'row' }, operands);
     for (const i of plan.passing) {
       const { after } = step.states[i];
-      // They take the place of those of the step before, which may still be read.
-      kept.delete((after as Var).id);
+      // They take the place of those of the step before, which may still be read. A kept state may have the same value.
+      if (stateOf(step, after) === i) kept.delete((after as Var).id);
       stores.push({ level: plan.forward.levelOf(after), value: after, place: sampled(a[`now${i}`]) });
     }
     const begin = (c: StepContext) => {
