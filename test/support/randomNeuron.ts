@@ -2,9 +2,10 @@ import { Stream } from '../../src/random/stream.ts';
 
 /**
  * Random neurons as DSL text, for property tests. Expressions are continuous, so that finite differences apply, and
- * bounded enough not to overflow over a few time steps.
+ * bounded enough not to overflow over a few time steps. `filters`: states may also leak, decay or copy others, of which the
+ * target wasm does not keep all that they are made of.
  */
-export function randomNeuron(seed: number, name = 'Random'): string {
+export function randomNeuron(seed: number, filters = true): string {
   const stream = new Stream(seed, 'random neuron');
   const pick = <T>(choices: readonly T[]): T => choices[stream.integer(choices.length)];
   const some = (prefix: string, atMost: number) =>
@@ -61,12 +62,22 @@ export function randomNeuron(seed: number, name = 'Random'): string {
   const everything = `tanh(${[...inputs, ...(recurrent ? [`V @ ${states[0]}`] : [])].join(' + ')}) * (${parameters.join(' + ')})`;
   const updates = states.map((s, i) => {
     const used = i === 0 ? ` + 0.1 * ${everything}` : '';
-    const line = `${s}' = 0.6 * ${s} + 0.4 * tanh(${row(2)}) + 0.1 * ${pick(declared)}${used}`;
+    const filter = (p: string) =>
+      pick([
+        () => `${p} * ${s} + (1 - ${p}) * tanh(${row(1)})`,
+        () => `${p} * ${s} + 0.1 * ${pick(perNeuron)}`,
+        () => pick(perNeuron),
+      ])();
+    // The first uses whatever nothing else does.
+    const isFilter = filters && i > 0 && stream.uniform() < 0.75;
+    const line = isFilter
+      ? `${s}' = ${filter(pick(parameters))}`
+      : `${s}' = 0.6 * ${s} + 0.4 * tanh(${row(2)}) + 0.1 * ${pick(declared)}${used}`;
     perNeuron.push(`${s}'`);
     return line;
   });
   return [
-    `neuron ${name} {`,
+    'neuron Random {',
     `  input ${inputs.join(', ')}`,
     `  param ${parameters.map((p, i) => `${i === 0 ? scalar : ''}${p} in [0.2, 0.9]`).join(', ')}`,
     ...(recurrent ? [`  recurrent V = ${pick(['orthogonal(diagonal=0)', 'orthogonal', 'normal(0, 0.5)'])}`] : []),
