@@ -1,8 +1,8 @@
 import { type Path, startOfKey, wordsOf } from '../../random/stream.ts';
 import { keyBytes, streamKeysKernel } from './kernels/draws.ts';
-import { eventBytes, sortKernel, spanBytes, startsWords } from './kernels/events.ts';
+import { eventBytes, type Listed, sortKernel, spanBytes, startsWords } from './kernels/events.ts';
 import type { Kernels } from './kernels/kernel.ts';
-import { type Listed, listKernel } from './kernels/lists.ts';
+import { listKernel } from './kernels/lists.ts';
 import { combineKernel } from './kernels/loss.ts';
 import { applyMaskKernel } from './kernels/masks.ts';
 import { isByRows, rowGradientKernel, sumGradientKernel } from './kernels/rowGradient.ts';

@@ -2,9 +2,9 @@ import type { Norm, ProjectionNode } from '../../ir/graph.ts';
 import type { Arrays, Lists, Operand, Product } from './arrays.ts';
 import { floatArgument } from './floats.ts';
 import { doubleProductKernel } from './kernels/doubleProduct.ts';
+import type { Listed } from './kernels/events.ts';
 import { productKernel, productStatisticsKernel } from './kernels/gather.ts';
 import { layernormBackwardKernel, layernormGradientKernel, layernormKernel } from './kernels/layernorm.ts';
-import type { Listed } from './kernels/lists.ts';
 import {
   batchnormKernel,
   normBackwardKernel,

@@ -23,7 +23,6 @@ import {
 import type { Func } from '../assembler/func.ts';
 import { padded, rowBytes } from '../layout.ts';
 import { chunkRow, eachRow, eachStep, type Kernel, type Kernels, type RowArgs, rowParams } from './kernel.ts';
-import type { Listed } from './lists.ts';
 
 /**
  * Operands of which most numbers are zero. A row is a list of events, its numbers that are not zero: 8 bytes each, feature
@@ -33,6 +32,13 @@ import type { Listed } from './lists.ts';
 export const eventBytes = 8;
 export const spanBytes = 16;
 export const spanWords = { start: 0, end: 4, shared: 8, mixed: 12 } as const;
+
+/** What the rows that are listed hold. */
+export interface Listed {
+  readonly features: number;
+  /** Real numbers: where at least half of some rows are not zero, they are laid out for dense products (`dense.ts`). */
+  readonly real: boolean;
+}
 
 /** What `mixed` is of a row that has no list: all its numbers lie where the list would start. */
 export const dense = 0;

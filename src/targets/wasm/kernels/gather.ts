@@ -16,7 +16,7 @@ import {
 import { call, type Func } from '../assembler/func.ts';
 import { matrixRows } from '../layout.ts';
 import { denseProduct } from './dense.ts';
-import { eventBytes, isDense, spanBytes, spanWords } from './events.ts';
+import { eventBytes, isDense, type Listed, spanBytes, spanWords } from './events.ts';
 import {
   eachStep,
   inTurns,
@@ -28,7 +28,6 @@ import {
   type RowArgs,
   rowParams,
 } from './kernel.ts';
-import type { Listed } from './lists.ts';
 import { statisticsParams, writeStatistics } from './norm.ts';
 
 /**

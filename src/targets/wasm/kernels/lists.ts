@@ -30,16 +30,9 @@ import {
 } from '../assembler/expr.ts';
 import { call, type Func } from '../assembler/func.ts';
 import { padded, panelBytes, panelsOf, panelWidth } from '../layout.ts';
-import { dense, denseRowBytes, eventBytes, spanBytes, spanWords } from './events.ts';
+import { dense, denseRowBytes, eventBytes, type Listed, spanBytes, spanWords } from './events.ts';
 import { eachStep, type Kernel, type Kernels, rowParams } from './kernel.ts';
 import { maskedVector, maskWord, scaleOf } from './masks.ts';
-
-/** What the rows that are listed hold. */
-export interface Listed {
-  readonly features: number;
-  /** Real numbers: where at least half of some rows are not zero, they are laid out for dense products (`dense.ts`). */
-  readonly real: boolean;
-}
 
 /**
  * Lists the non-zero numbers of a row from address `out` on, times a dropout mask where `p` is given; gives the end of the

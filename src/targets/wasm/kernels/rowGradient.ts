@@ -13,9 +13,8 @@ import {
   zeroFill,
 } from '../assembler/expr.ts';
 import { matrixRows, panelBytes } from '../layout.ts';
-import { eventBytes, spanBytes, spanWords } from './events.ts';
+import { eventBytes, type Listed, spanBytes, spanWords } from './events.ts';
 import { eachStep, type Kernel, type Kernels, onPanel, panelAndChunk, panelStart, rowParams } from './kernel.ts';
-import type { Listed } from './lists.ts';
 
 /** Inputs of which a gradient's panel (32 KiB) stays in the first-level cache. */
 const mostInputs = 256;

@@ -22,7 +22,7 @@ import {
 import type { Func } from '../assembler/func.ts';
 import { matrixRows } from '../layout.ts';
 import { denseGradient } from './dense.ts';
-import { eventBytes, isDense, spanBytes, startsWords } from './events.ts';
+import { eventBytes, isDense, type Listed, spanBytes, startsWords } from './events.ts';
 import {
   chunkRow,
   inTurns,
@@ -34,7 +34,6 @@ import {
   rowParams,
   samplesOf,
 } from './kernel.ts';
-import type { Listed } from './lists.ts';
 
 /** How many inputs a weight gradient item covers: an even number. */
 export const inputsPerItem = (inputs: number): number => Math.max(32, 2 * Math.ceil(inputs / 8));

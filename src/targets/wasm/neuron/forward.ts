@@ -1,10 +1,10 @@
 import type { Atom, Eqn, Var } from '../../../ir/step.ts';
 import { add, type Expr, i32, type Local, lt, mul, splat, sub, v } from '../assembler/expr.ts';
 import { call, type Func } from '../assembler/func.ts';
-import { eventBytes, spanBytes } from '../kernels/events.ts';
+import { eventBytes, type Listed, spanBytes } from '../kernels/events.ts';
 import { gather } from '../kernels/gather.ts';
 import { type Kernel, type Kernels, rowParams } from '../kernels/kernel.ts';
-import { type Listed, listRows } from '../kernels/lists.ts';
+import { listRows } from '../kernels/lists.ts';
 import { maskWord } from '../kernels/masks.ts';
 import { softmaxAdjointRow, softmaxRow } from '../kernels/softmax.ts';
 import { listSpikeRow } from '../kernels/spikes.ts';
