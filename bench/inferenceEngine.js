@@ -15,12 +15,12 @@ import { openOnnxStream } from '../dist/targets/onnx/runStream.js';
 import { wasmTarget } from '../dist/targets/wasm/target.js';
 import { loadTrainedModel } from '../dist/train/run.js';
 import { RunFolder } from '../dist/train/runFolder.js';
-import { readOptions, spikeFolder } from './options.js';
+import { readOptions } from './options.js';
 
 const { values, positionals } = readOptions(
   {
     run: { type: 'string' },
-    h5: spikeFolder,
+    h5: { type: 'string', placeholder: 'FILE in the layout of SHD' },
     threads: { type: 'string', default: '2' },
     utterances: { type: 'string', default: '64' },
   },
