@@ -6,7 +6,7 @@
  *
  * FOLDER holds spikes in SHD's layout. Networks are trained for a few epochs first, into --runs (kept for the next time).
  */
-import { execFileSync, spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -65,8 +65,12 @@ function trained(neuron, hidden) {
   mkdirSync(resolve(options.runs), { recursive: true });
   const file = resolve(options.runs, `${name}.yaml`);
   writeFileSync(file, stringify(spec));
-  const sparchc = (...args) =>
-    execFileSync(process.execPath, [local('../dist/cli/main.js'), ...args, '--quiet'], { stdio: 'inherit' });
+  const sparchc = (...args) => {
+    const command = [local('../dist/cli/main.js'), ...args, '--quiet'];
+    const { status } = spawnSync(process.execPath, command, { stdio: 'inherit' });
+    // It has said why.
+    if (status !== 0) process.exit(status ?? 1);
+  };
   sparchc('train', file, '--out', folder, '--target', 'wasm');
   sparchc('export', folder, '--mode', 'step');
   sparchc('export', folder, '--quantize', 'int8', '-o', int8);

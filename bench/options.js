@@ -1,6 +1,7 @@
 /** The options of a script in this folder. What is wrong with them is said in a sentence, with those there are. */
 import { basename } from 'node:path';
 import { parseArgs } from 'node:util';
+import { UserError } from '../dist/diagnostics/diagnostic.js';
 
 const isRequired = ({ type, default: value, optional }) => type === 'string' && value === undefined && !optional;
 
@@ -14,6 +15,9 @@ export function fail(message) {
   console.error(message);
   process.exit(2);
 }
+
+/** Missing data are told as sparchc tells them, without a stack. */
+process.on('uncaughtException', (error) => fail(error instanceof UserError ? error.message : error.stack));
 
 /**
  * As `parseArgs` of node:util has them; a text without a default is needed unless it is `optional`. Exits with 2 when they
