@@ -8,7 +8,7 @@ import { importSparch } from '../import/sparch.ts';
 import { isHdf5 } from '../targets/nir/read.ts';
 import { exportOnnx } from '../targets/onnx/export.ts';
 import type { Tensors } from '../targets/target.ts';
-import { writeCheckpoint } from '../train/checkpoint.ts';
+import { notFinite, writeCheckpoint } from '../train/checkpoint.ts';
 import { trainableParameters } from '../train/run.ts';
 import { RunFolder, requireNewFolder } from '../train/runFolder.ts';
 import { initialState } from '../train/state.ts';
@@ -54,6 +54,8 @@ async function importModel(path: string, options: ImportOptions): Promise<void> 
   const folder = new RunFolder(options.out ?? join('runs', name));
   await requireNewFolder(folder);
   const { spec, weights } = await importFile(await readModel(path), path, name, options, output);
+  const broken = notFinite(weights);
+  if (broken) throw new UserError('SP875', `"${path}" holds numbers that are not finite, in what becomes "${broken}"`);
   await folder.prepare(spec.resolvedYaml);
   const info = { target: 'auto', specSha256: spec.specSha256, state: initialState(0.01) };
   await writeCheckpoint(folder.best, spec.graph, { weights, optimizer: new Map(), info });

@@ -5,7 +5,6 @@ import { UserError } from '../diagnostics/diagnostic.ts';
 import type { Graph } from '../ir/graph.ts';
 import type { Tensors } from '../targets/target.ts';
 import { writeFileAtomically } from './atomicFile.ts';
-import { diverged } from './loop.ts';
 import { decodeSafetensors, encodeSafetensors, type Tensor } from './safetensors.ts';
 import type { TrainingState } from './state.ts';
 
@@ -33,21 +32,23 @@ export interface CheckpointInfo {
 const OPTIMIZER_PREFIX = 'optimizer.';
 const METADATA_KEY = 'sparchc';
 
-/**
- * Throws UserError SP801 when a weight is not finite and SP811 when the file cannot be written; the checkpoint that was
- * there is then still intact.
- */
+/** Throws UserError SP811 when the file cannot be written; the checkpoint that was there is then still intact. */
 export async function writeCheckpoint(path: string, graph: Graph, checkpoint: Checkpoint): Promise<void> {
   const tensors = new Map<string, Tensor>();
   for (const { key, shape } of graph.parameters) {
     const data = checkpoint.weights.get(key);
     if (!data) throw new Error(`the model has no parameter "${key}"`);
-    if (!allFinite(data)) throw diverged(`parameter "${key}" is no longer finite`);
     tensors.set(key, { shape, data });
   }
   for (const [key, data] of checkpoint.optimizer) tensors.set(OPTIMIZER_PREFIX + key, { shape: [data.length], data });
   const metadata = { format: 'pt', [METADATA_KEY]: JSON.stringify(checkpoint.info) };
   await writeFileAtomically(path, encodeSafetensors({ tensors, metadata }));
+}
+
+/** The first of the weights that are not all finite, if any. */
+export function notFinite(weights: Tensors): string | undefined {
+  for (const [key, data] of weights) if (!allFinite(data)) return key;
+  return undefined;
 }
 
 /** A sum of zeros is 0; infinities and NaN times 0 are NaN. */

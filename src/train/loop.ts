@@ -28,9 +28,12 @@ export interface BatchSource {
   recycle?(batch: Batch): void;
 }
 
-/** Where the loop leaves what it has learnt: a run folder. Saves are made in the order in which they are asked for. */
+/**
+ * Where the loop leaves what it has learnt: a run folder. A save is over when it, or a newer one in its place, is on the disk;
+ * where one fails, those after it fail as it did.
+ */
 export interface TrainingStore {
-  /** Copies what the model has learnt, so that it can be saved while training goes on. */
+  /** Copies what the model has learnt, so that it can be saved while training goes on. Throws SP801 where it is not finite. */
   snapshot(): Promise<Snapshot>;
   saveLast(snapshot: Snapshot, state: TrainingState): Promise<void>;
   /** Saves the end of an epoch; where `selected`, its weights are to be tested, in place of earlier ones. */
@@ -112,26 +115,23 @@ export async function train(
   const { config, data, store, observer } = training;
   let state = initial;
   let trainingBatches = batches;
-  /** The end of the epoch before is saved while the next one begins. */
+  /** What was asked for last; where one save fails, those after it fail as it did. */
   let saving = Promise.resolve();
   try {
     while (trainingBatches) {
       const validationBatches = requested(data.batches('validation'));
       state = await trainEpoch(training, state, trainingBatches, saving);
-      // Evaluation changes no weights: they are saved meanwhile.
+      // Evaluation changes no weights: they are saved meanwhile, and on while the next epoch begins.
       const snapshot = await store.snapshot();
-      const saved = store.saveLast(snapshot, state);
+      saving = caughtLater(store.saveLast(snapshot, state));
       // Those of the next epoch, should there be one, are made meanwhile, too.
       const { epoch } = state;
       const next = epoch < config.epochs ? requested(batchesOf(data, { epoch: epoch + 1, batch: 0 })) : null;
-      const evaluated = evaluateSplit(training, 'validation', state.epoch, validationBatches);
-      const [, validation] = await both(saved, evaluated);
+      const validation = await evaluateSplit(training, 'validation', state.epoch, validationBatches);
       const metrics = epochMetrics(state, validation);
       state = stateAfterEpoch(state, metrics, training.schedule);
       trainingBatches = goesOn(state, config) ? next : null;
-      saving = store.saveEpoch(snapshot, state, metrics, metrics.best || config.select === 'last');
-      // What it throws is thrown where it is awaited.
-      saving.catch(() => {});
+      saving = caughtLater(store.saveEpoch(snapshot, state, metrics, metrics.best || config.select === 'last'));
       observer.epochDone(metrics);
     }
   } finally {
@@ -148,9 +148,7 @@ function batchesOf(data: BatchSource, { epoch, batch }: Pick<TrainingState, 'epo
 /** Asks for the first batch at once, so that it is made while something else goes on. To be iterated once. */
 function requested(batches: AsyncIterable<Batch>): AsyncIterable<Batch> {
   const iterator = batches[Symbol.asyncIterator]();
-  let next: Promise<IteratorResult<Batch>> | null = iterator.next();
-  // Thrown where the batch is taken.
-  next.catch(() => {});
+  let next: Promise<IteratorResult<Batch>> | null = caughtLater(iterator.next());
   return {
     [Symbol.asyncIterator]: () => ({
       next() {
@@ -277,10 +275,10 @@ export function diverged(what: string): UserError {
   );
 }
 
-/** Waits for the end of both, also where one fails; then throws what the first of them threw. */
-async function both<A, B>(a: Promise<A>, b: Promise<B>): Promise<[A, B]> {
-  await Promise.allSettled([a, b]);
-  return [await a, await b];
+/** What it throws is thrown where it is awaited, which may be much later. */
+function caughtLater<T>(promise: Promise<T>): Promise<T> {
+  promise.catch(() => {});
+  return promise;
 }
 
 /** Returns the seconds since it was last called. */

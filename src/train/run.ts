@@ -2,20 +2,13 @@ import { existsSync } from 'node:fs';
 import { UserError } from '../diagnostics/diagnostic.ts';
 import type { Graph } from '../ir/graph.ts';
 import type { CompiledModel, CompileOptions, Target, Tensors } from '../targets/target.ts';
-import { type Checkpoint, readCheckpoint, writeCheckpoint } from './checkpoint.ts';
+import { type Checkpoint, readCheckpoint } from './checkpoint.ts';
 import type { TrainConfig } from './config.ts';
 import { definitionNamed, optimizers, schedules } from './definitions.ts';
-import {
-  type BatchSource,
-  evaluateSplit,
-  firstBatches,
-  type Snapshot,
-  type TrainingObserver,
-  type TrainingStore,
-  train,
-} from './loop.ts';
+import { type BatchSource, evaluateSplit, firstBatches, type TrainingObserver, train } from './loop.ts';
 import type { RunFolder, RunResult } from './runFolder.ts';
 import { initialState, type TrainingState } from './state.ts';
+import { storeIn } from './store.ts';
 import { versions } from './versions.ts';
 
 /** A compiled spec, as far as a run needs it. */
@@ -88,7 +81,10 @@ async function trainAndTest(run: Run): Promise<RunResult> {
   else if (pretrained) model.load(pretrained);
 
   const evaluation = { model, layers: spikingLayers(spec.graph), data, observer, signal };
-  const end = await train({ ...evaluation, config, schedule, store: storeIn(run, model) }, start, batches);
+  const { facts } = data;
+  const about = { target: run.target, specSha256: spec.specSha256, ...(facts && { data: facts }) };
+  const store = storeIn(folder, spec.graph, about, model);
+  const end = await train({ ...evaluation, config, schedule, store }, start, batches);
 
   const { weights } = await readCheckpoint(folder.best, spec.graph);
   model.load(weights);
@@ -124,38 +120,6 @@ export function compileOptions({ seed, train }: Omit<RunSpec['experiment'], 'nam
 function restore(model: CompiledModel, { weights, optimizer }: Checkpoint): void {
   model.load(weights);
   model.loadOptimizerState(optimizer);
-}
-
-function storeIn({ spec, folder, target, data: { facts } }: Run, model: CompiledModel): TrainingStore {
-  const info = (state: TrainingState) => ({
-    target,
-    specSha256: spec.specSha256,
-    state,
-    ...(facts && { data: facts }),
-  });
-  const writeLast = (snapshot: Snapshot, state: TrainingState) =>
-    writeCheckpoint(folder.last, spec.graph, { ...snapshot, info: info(state) });
-  const writeSelected = ({ weights }: Snapshot, state: TrainingState) =>
-    // Without wall times, equal runs leave equal files.
-    writeCheckpoint(folder.best, spec.graph, { weights, optimizer: new Map(), info: info({ ...state, seconds: 0 }) });
-
-  let before = Promise.resolve();
-  /** Where one save fails, those after it fail as it did. */
-  const inTurn = (save: () => Promise<void>) => {
-    before = before.then(save);
-    return before;
-  };
-  return {
-    snapshot: async () => ({ weights: await model.parameters(), optimizer: await model.optimizerState() }),
-    saveLast: (snapshot, state) => inTurn(() => writeLast(snapshot, state)),
-    saveEpoch: (snapshot, state, metrics, selected) =>
-      inTurn(async () => {
-        await folder.appendMetrics(metrics);
-        if (selected) await writeSelected(snapshot, state);
-        // The last checkpoint says that the epoch is over: then the rest must be there.
-        await writeLast(snapshot, state);
-      }),
-  };
 }
 
 function resultOf(

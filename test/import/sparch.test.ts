@@ -1,4 +1,4 @@
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
@@ -120,5 +120,17 @@ describe('sparchc import', () => {
     expect(refused.stdout).toBe('');
     expect(refused.stderr).not.toContain('never be printed');
     expect(existsSync(join(cwd, 'no'))).toBe(false);
+  });
+
+  it('refuses numbers that are not finite', async () => {
+    const bytes = read('LIF');
+    const weight = importSparch(bytes, 'LIF.pth', 'LIF').weights.get('snn.0.W.weight') as Float32Array;
+    bytes.writeFloatLE(Number.NaN, bytes.indexOf(Buffer.from(weight.buffer, weight.byteOffset, weight.byteLength)));
+    const path = join(cwd, 'diverged.pth');
+    writeFileSync(path, bytes);
+    const refused = await sparchc(['import', path, '--out', join(cwd, 'diverged')], '.');
+    expect(refused.code).toBe(1);
+    expect(refused.stderr).toContain('holds numbers that are not finite, in what becomes "snn.0.W.weight"');
+    expect(existsSync(join(cwd, 'diverged'))).toBe(false);
   });
 });

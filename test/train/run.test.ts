@@ -247,6 +247,39 @@ describe('resuming', () => {
   });
 });
 
+describe('saving', () => {
+  it('never holds up training, and loses nothing', async () => {
+    const folder = new RunFolder(join(root, 'a'));
+    const written: number[] = [];
+    let goOn = () => {};
+    const stuck = new Promise<void>((resolve) => {
+      goOn = resolve;
+    });
+    const append = folder.appendMetrics.bind(folder);
+    folder.appendMetrics = async (metrics) => {
+      await stuck;
+      written.push(metrics.epoch);
+      await append(metrics);
+    };
+    const epochDone = ({ epoch }: { epoch: number }) => {
+      if (epoch === config.epochs) goOn();
+    };
+    const slow = await run('a', { folder, observer: { ...silent, epochDone } });
+    expect(written).toEqual([1, 2, 3, 4]);
+    await expectSameRun((await run('b')).folder, slow.folder);
+  });
+
+  it('that fails ends training', async () => {
+    const folder = new RunFolder(join(root, 'a'));
+    folder.appendMetrics = () => Promise.reject(new UserError('SP811', 'the disk is full'));
+    let epochs = 0;
+    const epochDone = () => epochs++;
+    const running = run('a', { folder, observer: { ...silent, epochDone }, train: { epochs: 200 } });
+    await expect(running).rejects.toThrow('the disk is full');
+    expect(epochs).toBeLessThan(200);
+  });
+});
+
 describe('the folder of a run', () => {
   it('holds nothing where the first batch cannot be made, nor where the model cannot be compiled', async () => {
     const data = fakeData(config.batch);
