@@ -88,6 +88,25 @@ test('bin keeps or drops every spike, in ascending order, each unit once in a st
   );
 });
 
+test('bin gives the same whatever the order of the spikes', () => {
+  const params = { steps: 15, window: 1.4 };
+  const edges = linspace(params.window, params.steps);
+  const time = fc.oneof(fc.double({ min: -0.2, max: 1.6, noNaN: true }), fc.constantFrom(...edges));
+  const spikes = fc.array(fc.tuple(time, fc.integer({ min: 0, max: 40 })), { maxLength: 200 });
+  const inOrderOf = (list: readonly [number, number][]) =>
+    binned(
+      Float64Array.from(list, ([t]) => t),
+      Uint16Array.from(list, ([, unit]) => unit),
+      params,
+    );
+  fc.assert(
+    fc.property(spikes, (list) => {
+      const ascending = list.toSorted(([a], [b]) => a - b);
+      expect(inOrderOf(ascending)).toEqual(inOrderOf(ascending.toReversed()));
+    }),
+  );
+});
+
 test('a time that is no number is dropped', () => {
   const sample = binned(Float64Array.of(Number.NaN, 0.1), Uint16Array.of(1, 2), { steps: 10, window: 1 });
   expect(entries(sample)).toEqual([[1, 2, 1]]);

@@ -26,7 +26,7 @@ export const bin = defineTransform({
   },
   apply(sample, { steps, window }) {
     if (sample.kind !== 'spikes') throw new Error('bin needs spikes in continuous time');
-    return binSpikes(sample, linspace(window, steps));
+    return binSpikes(sample, edgesOf(window, steps));
   },
 });
 
@@ -55,16 +55,23 @@ export function digitize(value: number, edges: Float64Array, scale = scaleOf(edg
 
 const scaleOf = (edges: Float64Array): number => (edges.length - 1) / edges[edges.length - 1];
 
+let known: { readonly window: number; readonly steps: number; readonly edges: Float64Array } | null = null;
+
+/** Of the steps; those asked for last are remembered. */
+function edgesOf(window: number, steps: number): Float64Array {
+  if (known?.window !== window || known.steps !== steps) known = { window, steps, edges: linspace(window, steps) };
+  return known.edges;
+}
+
 /** Counts equal spikes, step by step. The loops run once for every spike, so they are plain. */
-function binSpikes({ times, units }: SpikeSample, edges: Float64Array): EventStepsSample | UnusableSample {
-  const steps = stepsOf(times, edges);
-  const starts = startsOf(steps, edges.length);
-  const lists = countEqual(inSteps(units, steps, starts), starts);
-  const events = starts[edges.length];
+function binSpikes(sample: SpikeSample, edges: Float64Array): EventStepsSample | UnusableSample {
+  const { units, starts } = isAscending(sample.times) ? cut(sample, edges) : sorted(sample, edges);
+  const lists = countEqual(units, starts);
+  const events = starts[edges.length] - starts[1];
   if (events > LARGEST && sum(lists.counts) < events) {
     return { kind: 'unusable', reason: `has more than ${LARGEST} spikes of a unit in one time step` };
   }
-  return { kind: 'eventSteps', steps: edges.length, ...lists, events, dropped: times.length - events };
+  return { kind: 'eventSteps', steps: edges.length, ...lists, events, dropped: sample.times.length - events };
 }
 
 /** The largest count there is room for; what is above loses some. */
@@ -72,23 +79,49 @@ const LARGEST = 0xffff;
 
 const sum = (counts: Uint16Array): number => counts.reduce((total, count) => total + count, 0);
 
+/** Units of spikes; those of step k, which is 1 or more, are from starts[k] on up to starts[k + 1]. */
+interface SpikesInSteps {
+  readonly units: Uint16Array;
+  readonly starts: Int32Array;
+}
+
+function isAscending(times: SpikeSample['times']): boolean {
+  for (let i = 1; i < times.length; i++) if (!(times[i] >= times[i - 1])) return false;
+  return true;
+}
+
+/** Recordings are in the order of time. */
+function cut({ times, units }: SpikeSample, edges: Float64Array): SpikesInSteps {
+  const starts = new Int32Array(edges.length + 1);
+  for (let step = 1; step <= edges.length; step++) {
+    starts[step] = firstNotBelow(edges[step - 1], times, starts[step - 1]);
+  }
+  return { units, starts };
+}
+
+/** The first index from one on whose value is at least `bound`, or the length; values ascend. */
+function firstNotBelow(bound: number, values: SpikeSample['times'], from: number): number {
+  let [low, high] = [from, values.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (values[middle] >= bound) high = middle;
+    else low = middle + 1;
+  }
+  return low;
+}
+
+/** Spikes in any order: augmentation moves them. */
+function sorted({ times, units }: SpikeSample, edges: Float64Array): SpikesInSteps {
+  const steps = stepsOf(times, edges);
+  const starts = startsOf(steps, edges.length);
+  return { units: inSteps(units, steps, starts), starts };
+}
+
 /** The step of each spike; 0, which is always empty, where it is outside of the window. */
 function stepsOf(times: SpikeSample['times'], edges: Float64Array): Uint16Array {
   const scale = scaleOf(edges);
   const steps = new Uint16Array(times.length);
-  // Recordings are in the order of time: most spikes fall into the step of the one before.
-  let step = 0;
-  let start = 0;
-  let end = 0;
-  for (let i = 0; i < times.length; i++) {
-    const time = times[i];
-    if (!(time >= start && time < end)) {
-      step = digitize(time, edges, scale) % edges.length;
-      start = step > 0 ? edges[step - 1] : 0;
-      end = step > 0 ? edges[step] : 0;
-    }
-    steps[i] = step;
-  }
+  for (let i = 0; i < times.length; i++) steps[i] = digitize(times[i], edges, scale) % edges.length;
   return steps;
 }
 
@@ -104,37 +137,39 @@ function startsOf(steps: Uint16Array, count: number): Int32Array {
 /** The units of the spikes in the window, step after step. */
 function inSteps(units: Uint16Array, steps: Uint16Array, starts: Int32Array): Uint16Array {
   const next = starts.slice();
-  const sorted = new Uint16Array(starts[starts.length - 1]);
-  for (let i = 0; i < steps.length; i++) if (steps[i] > 0) sorted[next[steps[i]]++] = units[i];
-  return sorted;
+  const inOrder = new Uint16Array(starts[starts.length - 1]);
+  for (let i = 0; i < steps.length; i++) if (steps[i] > 0) inOrder[next[steps[i]]++] = units[i];
+  return inOrder;
 }
 
 /** Per step, the units that spike, ascending, and how often: a bit for each unit says whether, so that few are looked at. */
-function countEqual(unitsInSteps: Uint16Array, starts: Int32Array) {
+function countEqual(spikes: Uint16Array, starts: Int32Array) {
   const steps = starts.length - 1;
   let largest = 0;
-  for (let i = 0; i < unitsInSteps.length; i++) largest = Math.max(largest, unitsInSteps[i]);
+  for (let i = 0; i < spikes.length; i++) largest = Math.max(largest, spikes[i]);
   const tally = new Int32Array(largest + 1);
   const bits = new Int32Array((largest >> 5) + 1);
   const offsets = new Int32Array(steps + 1);
-  const units = new Uint16Array(unitsInSteps.length);
-  const counts = new Uint16Array(unitsInSteps.length);
+  const units = new Uint16Array(spikes.length);
+  const counts = new Uint16Array(spikes.length);
   let entries = 0;
-  for (let step = 0; step < steps; step++) {
+  for (let step = 1; step < steps; step++) {
     const [start, end] = [starts[step], starts[step + 1]];
     for (let i = start; i < end; i++) {
-      const unit = unitsInSteps[i];
+      const unit = spikes[i];
       tally[unit]++;
       bits[unit >> 5] |= 1 << (unit & 31);
     }
     for (let word = 0; start < end && word < bits.length; word++) {
-      for (let rest = bits[word]; rest !== 0; rest &= rest - 1) {
+      let rest = bits[word];
+      bits[word] = 0;
+      while (rest !== 0) {
         const unit = (word << 5) + 31 - Math.clz32(rest & -rest);
         units[entries] = unit;
         counts[entries++] = tally[unit];
         tally[unit] = 0;
+        rest &= rest - 1;
       }
-      bits[word] = 0;
     }
     offsets[step + 1] = entries;
   }
