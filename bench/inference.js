@@ -45,12 +45,19 @@ const tasks = [
   { mode: 'step', batch: 32, warm: 1, count: 1 },
 ];
 
-/** The run folder of a network, trained and exported in both modes, and of whole sequences with int8 weights. */
+/** The run folder of a network, trained unless it is there already, and exported in both modes, also with int8 weights. */
 function trained(neuron, hidden) {
   const name = `${neuron}-${hidden}`;
   const folder = resolve(options.runs, name);
-  const int8 = join(folder, 'int8.onnx');
-  if (existsSync(int8)) return folder;
+  if (!existsSync(join(folder, 'result.json'))) train(neuron, hidden, name, folder);
+  sparchc('export', folder);
+  sparchc('export', folder, '--mode', 'step');
+  sparchc('export', folder, '--quantize', 'int8', '-o', join(folder, 'int8.onnx'));
+  sparchc('export', folder, '--mode', 'step', '--quantize', 'int8', '-o', join(folder, 'int8-step.onnx'));
+  return folder;
+}
+
+function train(neuron, hidden, name, folder) {
   console.error(`training ${name}`);
   const spec = {
     sparchc: 1,
@@ -65,16 +72,14 @@ function trained(neuron, hidden) {
   mkdirSync(resolve(options.runs), { recursive: true });
   const file = resolve(options.runs, `${name}.yaml`);
   writeFileSync(file, stringify(spec));
-  const sparchc = (...args) => {
-    const command = [local('../dist/cli/main.js'), ...args, '--quiet'];
-    const { status } = spawnSync(process.execPath, command, { stdio: 'inherit' });
-    // It has said why.
-    if (status !== 0) process.exit(status ?? 1);
-  };
   sparchc('train', file, '--out', folder, '--target', 'wasm');
-  sparchc('export', folder, '--mode', 'step');
-  sparchc('export', folder, '--quantize', 'int8', '-o', int8);
-  return folder;
+}
+
+function sparchc(...args) {
+  const command = [local('../dist/cli/main.js'), ...args, '--quiet'];
+  const { status } = spawnSync(process.execPath, command, { stdio: 'inherit' });
+  // It has said why.
+  if (status !== 0) process.exit(status ?? 1);
 }
 
 /** Starts a program that answers requests, one JSON line each. */
@@ -110,7 +115,7 @@ async function measure(engines, task) {
   const found = new Map();
   for (let round = -1; round < Number(options.rounds); round++) {
     for (const [name, engine] of Object.entries(engines)) {
-      if (!['PyTorch', 'ONNX'].includes(name) && task.mode !== 'sequence') continue;
+      if (name === 'wasm' && task.mode !== 'sequence') continue;
       const isWarm = round >= 0;
       const asked = isWarm ? { first: round * task.count, count: task.count } : { first: 0, count: task.warm };
       const answer = await engine.ask({ mode: task.mode, batch: task.batch, ...asked });

@@ -50,34 +50,34 @@ const batchOf = (i, size) => {
   return collate(chosen, spec.data.features, new Int32Array(size), indices);
 };
 
+/** The modes of models of whole sequences and of streams. */
+async function exported(sequencesFile, streamFile) {
+  const model = await openOnnx(sequencesFile, { threads });
+  const stream = await openOnnxStream(streamFile, { threads });
+  const chunks = (steps) => (batch) => {
+    stream.restart();
+    const x = toDense(batch);
+    const size = steps * batch.features;
+    return Array.from({ length: batch.steps / steps }, (_, k) => {
+      const chunk = new Float32Array(batch.size * size);
+      for (let b = 0; b < batch.size; b++) {
+        const start = b * batch.steps * batch.features + k * size;
+        chunk.set(x.subarray(start, start + size), b * size);
+      }
+      return async () => (await stream.feed(chunk, batch.size)).scores;
+    });
+  };
+  return { sequence: (batch) => [() => model.predict(batch)], step: chunks(1), chunk: chunks(5) };
+}
+
 /** Each mode: makes a list of calls of a batch, the last of which gives the scores. */
 const engines = {
   async wasm() {
     const model = await loadTrainedModel(folder, spec, () => wasmTarget({ threads }));
     return { sequence: (batch) => [async () => await model.predict(batch)] };
   },
-  async onnx() {
-    const model = await openOnnx(folder.model, { threads });
-    const stream = await openOnnxStream(folder.exported('step', 'features'), { threads });
-    const chunks = (steps) => (batch) => {
-      stream.restart();
-      const x = toDense(batch);
-      const size = steps * batch.features;
-      return Array.from({ length: batch.steps / steps }, (_, k) => {
-        const chunk = new Float32Array(batch.size * size);
-        for (let b = 0; b < batch.size; b++) {
-          const start = b * batch.steps * batch.features + k * size;
-          chunk.set(x.subarray(start, start + size), b * size);
-        }
-        return async () => (await stream.feed(chunk, batch.size)).scores;
-      });
-    };
-    return { sequence: (batch) => [() => model.predict(batch)], step: chunks(1), chunk: chunks(5) };
-  },
-  async 'onnx-int8'() {
-    const model = await openOnnx(join(values.run, 'int8.onnx'), { threads });
-    return { sequence: (batch) => [() => model.predict(batch)] };
-  },
+  onnx: () => exported(folder.model, folder.exported('step', 'features')),
+  'onnx-int8': () => exported(join(values.run, 'int8.onnx'), join(values.run, 'int8-step.onnx')),
 };
 const engine = await engines[positionals[0]]();
 

@@ -58,8 +58,8 @@ function emitProduct(
   const [outputs, inputs] = parameters.shape(weight);
   const wish = `${id}.product`;
   if (isWorthEvents(inputs, outputs)) {
-    if (isStep && isSparse) return emitEventProduct(builder, value, parameters.rowMatrix(weight), wish);
     if (integers) return emitIntegerProduct(builder, value, matrix, wish);
+    if (isStep && isSparse) return emitEventProduct(builder, value, parameters.rowMatrix(weight), wish);
   }
   return builder.op('MatMul', [value, matrix], wish);
 }

@@ -182,8 +182,8 @@ function emitRecurrences(
 
 /** The one step of a sequence that has no other. */
 function emitStep(outer: Scope, { sequence, schedule, stacked }: Loop): Results {
-  const { step, features, initialStates } = sequence;
-  const scope = new Scope(outer.builder, outer, { events: eventOperands(step, features) });
+  const scope = new Scope(outer.builder, outer, productsOfOne(sequence));
+  const { initialStates } = sequence;
   schedule.carried.forEach(({ current }, i) => {
     scope.bind(current, initialStates[i]);
   });

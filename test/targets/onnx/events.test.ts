@@ -105,11 +105,19 @@ describe('event-driven products of single samples', () => {
     await small.dispose();
   });
 
-  it('give the same to a stream that is fed step by step', async () => {
-    const path = join(folder, 'step.onnx');
-    writeFileSync(path, exportOnnx(graph, parameters, { fold: true, segmentation: { kind: 'reset' }, metadata }));
+  it.each(['float32', 'int8'] as const)('give the same to a stream that is fed step by step: %s', async (weights) => {
+    const path = join(folder, `step.${weights}.onnx`);
+    const stepwise = exportOnnx(graph, parameters, {
+      fold: true,
+      segmentation: { kind: 'reset' },
+      weights,
+      metadata,
+    });
+    writeFileSync(path, stepwise);
     const stream = await openOnnxStream(path, { threads: 1 });
-    const whole = await model.evaluate(dense(x, 1));
+    const sequence = exportOnnx(graph, parameters, { fold: true, weights, metadata });
+    const ofSequences = await openOnnxBytes(sequence, 'the model', { threads: 1 });
+    const whole = await ofSequences.evaluate(dense(x, 1));
     const { features, steps } = batch;
     let scores = new Float32Array();
     for (let t = 0; t < steps; t++) {
@@ -118,7 +126,11 @@ describe('event-driven products of single samples', () => {
       });
     }
     expectClose('scores', scores, whole.scores, 1e-5);
-    await stream.dispose();
+    // The branch for one step has the products of the loops and those between layers.
+    const products = opTypes(decodeModel(stepwise).graph.node);
+    const integers = products.filter((op) => op === 'MatMulInteger').length;
+    expect([integers > 0, products.includes('NonZero')]).toEqual(weights === 'int8' ? [true, false] : [false, true]);
+    await Promise.all([stream.dispose(), ofSequences.dispose()]);
   });
 
   it('give the same to a stream whose rows are gathered in parts, where few or none of the neurons spike', async () => {
