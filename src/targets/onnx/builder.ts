@@ -121,6 +121,21 @@ export class GraphBuilder {
     return this.op('Range', [start, end, stride], wish);
   }
 
+  /** 0, 1, ... up to `count`, of int64. */
+  indices(count: number): Value {
+    return this.shared(`indices:${count}`, () => {
+      const name = this.name(`indices_${count}`);
+      this.initializers.push(
+        int64Tensor(
+          name,
+          [count],
+          Array.from({ length: count }, (_, i) => i),
+        ),
+      );
+      return name;
+    });
+  }
+
   private shared(key: string, make: () => Value): Value {
     let value = this.constants.get(key);
     if (value === undefined) {

@@ -126,14 +126,15 @@ const emitters: Readonly<Record<Prim, Emitter>> = {
   matvec(scope, [matrix, x], wish) {
     const { builder, products } = scope;
     const vector = scope.value(x);
-    if (products.integers && typeOf(x).set === 'spike') {
+    const { set } = typeOf(x);
+    if (products.integers && set === 'spike') {
       return emitIntegerProduct(builder, vector, scope.transpose(matrix), wish);
     }
     const product =
-      x.kind === 'var' && products.events?.has(x.id)
-        ? emitEventProduct(builder, vector, scope.rowMatrix(matrix), wish)
+      set !== 'real' && x.kind === 'var' && products.events?.has(x.id)
+        ? emitEventProduct(builder, vector, set, scope.rowMatrix(matrix), wish)
         : builder.op('MatMul', [vector, scope.transpose(matrix)], wish);
-    if (typeOf(x).set !== 'real') scope.exactProducts.add(product);
+    if (set !== 'real') scope.exactProducts.add(product);
     return product;
   },
 

@@ -1,4 +1,5 @@
 import type { GraphBuilder, Value } from './builder.ts';
+import { dataTypes } from './proto.ts';
 
 /** Matrices of fewer numbers are faster read whole than by the rows of the few operands that are not zero. */
 const smallestSparse = 1 << 17;
@@ -9,6 +10,7 @@ export const isWorthEvents = (inputs: number, outputs: number): boolean => input
 export interface RowMatrix {
   readonly value: Value;
   readonly parts: number;
+  readonly inputs: number;
   readonly outputs: number;
 }
 
@@ -22,26 +24,55 @@ const longestRow = 1023;
 export function emitRowMatrix(builder: GraphBuilder, matrix: Value, inputs: number, outputs: number): RowMatrix {
   let parts = Math.ceil(outputs / longestRow);
   while (outputs % parts !== 0) parts++;
-  if (parts === 1) return { value: matrix, parts, outputs };
+  if (parts === 1) return { value: matrix, parts, inputs, outputs };
   const split = builder.op('Reshape', [matrix, builder.ints([inputs, parts, outputs / parts])], `${matrix}.split`);
-  return { value: builder.op('Transpose', [split], `${matrix}.parts`, { perm: [1, 0, 2] }), parts, outputs };
+  return { value: builder.op('Transpose', [split], `${matrix}.parts`, { perm: [1, 0, 2] }), parts, inputs, outputs };
 }
 
-/** x W for one row x [1, in] of which most are zero, W [in, out]: only the rows of W whose factor is not zero are read. */
-export function emitEventProduct(builder: GraphBuilder, x: Value, matrix: RowMatrix, wish: string): Value {
+/** x W for one row x [1, in] of spikes or counts, W [in, out]: only the rows of W whose factor is not zero are read. */
+export function emitEventProduct(
+  builder: GraphBuilder,
+  x: Value,
+  set: 'spike' | 'count',
+  matrix: RowMatrix,
+  wish: string,
+): Value {
+  return matrix.parts === 1
+    ? emitProductOfRows(builder, x, matrix.value, wish)
+    : emitProductOfParts(builder, x, set, matrix, wish);
+}
+
+function emitProductOfRows(builder: GraphBuilder, x: Value, matrix: Value, wish: string): Value {
   const places = builder.op('NonZero', [x], `${wish}_places`);
   const active = builder.op('Gather', [places, builder.index(1)], `${wish}_active`, { axis: 0 });
   const factors = builder.op('Gather', [x, active], `${wish}_factors`, { axis: 1 });
-  const { value, parts, outputs } = matrix;
-  if (parts === 1) {
-    const rows = builder.op('Gather', [value, active], `${wish}_rows`, { axis: 0 });
-    return builder.op('MatMul', [factors, rows], wish);
-  }
-  // One more factor, of 0: a product of parts goes wrong in onnxruntime 1.30 where there is no factor at all.
-  const someActive = builder.op('Concat', [active, builder.ints([0])], `${wish}_some`, { axis: 0 });
-  const zero = builder.zeros([1, 1]);
-  const someFactors = builder.op('Concat', [factors, zero], `${wish}_some_factors`, { axis: 1 });
-  const rows = builder.op('Gather', [value, someActive], `${wish}_rows`, { axis: 1 });
-  const product = builder.op('MatMul', [someFactors, rows], `${wish}_parts`);
-  return builder.op('Reshape', [product, builder.ints([1, outputs])], wish);
+  const rows = builder.op('Gather', [matrix, active], `${wish}_rows`, { axis: 0 });
+  return builder.op('MatMul', [factors, rows], wish);
+}
+
+/**
+ * Of long rows. (onnxruntime 1.30 adds up short ones several times slower with two threads, `NonZero` takes longer than
+ * `Compress`, and a `MatMul` of parts goes wrong where there are no rows at all.)
+ */
+function emitProductOfParts(
+  builder: GraphBuilder,
+  x: Value,
+  set: 'spike' | 'count',
+  { value, inputs, outputs }: RowMatrix,
+  wish: string,
+): Value {
+  const flat = builder.op('Reshape', [x, builder.ints([-1])], `${wish}_flat`);
+  const isActive = builder.op('Cast', [flat], `${wish}_is_active`, { to: dataTypes.bool });
+  const active = builder.op('Compress', [builder.indices(inputs), isActive], `${wish}_active`, { axis: 0 });
+  const rows = builder.op('Gather', [value, active], `${wish}_rows`, { axis: 1 });
+  const scaled = set === 'spike' ? rows : emitScaled(builder, rows, flat, isActive, wish);
+  const sum = builder.op('ReduceSum', [scaled, builder.ints([1])], `${wish}_sum`, { keepdims: 0 });
+  return builder.op('Reshape', [sum, builder.ints([1, outputs])], wish);
+}
+
+/** Rows [parts, active, any number] times the factors that are not zero. */
+function emitScaled(builder: GraphBuilder, rows: Value, factors: Value, isActive: Value, wish: string): Value {
+  const some = builder.op('Compress', [factors, isActive], `${wish}_some`, { axis: 0 });
+  const column = builder.op('Reshape', [some, builder.ints([-1, 1])], `${wish}_column`);
+  return builder.op('Mul', [rows, column], `${wish}_scaled`);
 }

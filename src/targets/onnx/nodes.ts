@@ -53,7 +53,7 @@ export function emitNodes(
     return {
       value,
       isStep: time.isStep && hasTime,
-      isSparse: set !== 'real',
+      set,
       integers: weights === 'int8' && set === 'spike',
     };
   };

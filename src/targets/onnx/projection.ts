@@ -1,4 +1,5 @@
 import type { Norm, ProjectionNode } from '../../ir/graph.ts';
+import type { ValueSet } from '../../ir/step.ts';
 import type { GraphBuilder, Value } from './builder.ts';
 import { emitEventProduct, isWorthEvents } from './events.ts';
 import { emitIntegerProduct } from './integers.ts';
@@ -10,8 +11,8 @@ export interface Operand {
   readonly value: Value;
   /** It is one step of one sample, [1, in]. */
   readonly isStep: boolean;
-  /** Most values are 0: spikes, or counts of them. */
-  readonly isSparse: boolean;
+  /** Spikes, and counts of them, are mostly 0. */
+  readonly set: ValueSet;
   /** Products are best computed in integers: all values are 0 or 1, and matrices are stored in int8. */
   readonly integers: boolean;
 }
@@ -52,14 +53,14 @@ function emitProduct(
   builder: GraphBuilder,
   parameters: ModelParameters,
   { id, weight }: ProjectionNode,
-  { value, isStep, isSparse, integers }: Operand,
+  { value, isStep, set, integers }: Operand,
   matrix: Value,
 ): Value {
   const [outputs, inputs] = parameters.shape(weight);
   const wish = `${id}.product`;
   if (isWorthEvents(inputs, outputs)) {
     if (integers) return emitIntegerProduct(builder, value, matrix, wish);
-    if (isStep && isSparse) return emitEventProduct(builder, value, parameters.rowMatrix(weight), wish);
+    if (isStep && set !== 'real') return emitEventProduct(builder, value, set, parameters.rowMatrix(weight), wish);
   }
   return builder.op('MatMul', [value, matrix], wish);
 }

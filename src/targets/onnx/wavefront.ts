@@ -8,7 +8,7 @@ import { emitRowMatrix, isWorthEvents } from './events.ts';
 import { emitFirstProducts } from './firstProducts.ts';
 import type { ModelParameters } from './parameters.ts';
 import { type EmittedLayer, type EmittedPopulation, emitSurroundings } from './population.ts';
-import { emitProjection } from './projection.ts';
+import { emitProjection, type Operand } from './projection.ts';
 import { type Subgraph, valueInfo } from './proto.ts';
 import { distinct, emitScan, emitSequence, type Sequence } from './sequence.ts';
 import type { TimeAxis } from './timeAxis.ts';
@@ -72,7 +72,7 @@ export function emitWavefront(
     then_branch: emitBranch(builder, pair, (inner) => emitOneLoop(inner, pair, wide)),
     else_branch: emitBranch(builder, pair, (inner) => {
       const a = emitSequence(new Scope(inner, first.scope), { ...first.sequence, inputs: [input] });
-      const operand = { value: a.output, isStep: false, isSparse: true, integers: false };
+      const operand: Operand = { value: a.output, isStep: false, set: 'spike', integers: false };
       const current = emitProjection(inner, parameters, projection, operand);
       const b = emitSequence(new Scope(inner, second.scope), { ...second.sequence, inputs: [current] });
       return [...a.finalStates, a.output, ...b.finalStates, b.output];

@@ -88,13 +88,20 @@ describe('an event-driven product', () => {
   it.each([7, 1023, 1024, 2050])('of %i outputs is that of the whole matrix', async (outputs) => {
     const inputs = 5;
     const matrix = Float32Array.from({ length: inputs * outputs }, (_, i) => ((i * 37) % 101) / 8 - 6);
-    for (const x of [Float32Array.of(0, 1, 0, 2, -0.5), new Float32Array(inputs), Float32Array.of(0, 0, 0, 0, 1)]) {
+    const operands = [
+      ['spike', Float32Array.of(0, 1, 0, 1, 1)],
+      ['spike', Float32Array.of(0, 0, 0, 0, 1)],
+      ['spike', new Float32Array(inputs)],
+      ['count', Float32Array.of(0, 1, 0, 2, 300)],
+      ['count', new Float32Array(inputs)],
+    ] as const;
+    for (const [set, x] of operands) {
       const expected = Array.from({ length: outputs }, (_, j) =>
         x.reduce((sum, v, i) => sum + v * matrix[i * outputs + j], 0),
       );
       const [actual] = await run(x, [1, inputs], (builder) => {
         const rows = emitRowMatrix(builder, builder.tensor('W', [inputs, outputs], matrix), inputs, outputs);
-        return [emitEventProduct(builder, 'x', rows, 'product')];
+        return [emitEventProduct(builder, 'x', set, rows, 'product')];
       });
       expect([...actual]).toEqual(expected);
     }
