@@ -5,7 +5,16 @@ import type { Target } from './target.ts';
 import { type Backend, loadCpu, loadTensorFlow, loadWasm, NotInstalled } from './tfjs/backends.ts';
 
 /** What `--target` takes. */
-export const targetNames = ['auto', 'wasm', 'tfjs', 'tfjs/tensorflow', 'tfjs/wasm', 'tfjs/cpu', 'reference'] as const;
+export const targetNames = [
+  'auto',
+  'wasm',
+  'wasm-relaxed',
+  'tfjs',
+  'tfjs/tensorflow',
+  'tfjs/wasm',
+  'tfjs/cpu',
+  'reference',
+] as const;
 
 export interface Selection {
   readonly target: Target;
@@ -46,15 +55,16 @@ const candidates: Record<string, readonly (keyof Loaders)[]> = {
 };
 
 /**
- * The target a user asked for; the code of the others is not loaded. Throws UserError SP601 for an unknown name and
- * SP604 where what was asked for is not installed or does not work.
+ * The target a user asked for; the code of the others is not loaded. Throws UserError SP601 for an unknown name, SP604
+ * where what was asked for is not installed or does not work, and SP608 where this engine has no relaxed SIMD.
  */
 export async function selectTarget(request: string, loaders: Loaders = defaultLoaders): Promise<Selection> {
   if (request === 'reference') {
     const { referenceTarget } = await import('./reference/target.ts');
     return { target: referenceTarget(), reason: 'reference: the slow float64 interpreter, as asked for' };
   }
-  if (request === 'wasm') return ownKernels([]);
+  if (request === 'wasm') return ownKernels('wasm');
+  if (request === 'wasm-relaxed') return fusedKernels();
   if (request === 'auto') return gpuOrOwnKernels(loaders);
   const order = candidates[request];
   if (!order) {
@@ -76,24 +86,34 @@ async function gpuOrOwnKernels(loaders: Loaders): Promise<Selection> {
   const backend = await load('tensorflowGpu', loaders, refusals);
   if (backend?.onGpu) return selection('tensorflowGpu', backend, refusals);
   if (backend) refusals.push(foundNoGpu);
-  return ownKernels(refusals);
+  return ownKernels('wasm', refusals);
 }
 
-function ownKernels(refusals: readonly string[]): Selection {
+async function fusedKernels(): Promise<Selection> {
+  const { hasRelaxedSimd } = await import('./wasm/relaxedSimd.ts');
+  if (hasRelaxedSimd()) return ownKernels('wasm-relaxed');
+  throw new UserError(
+    'SP608',
+    `the target "wasm-relaxed" cannot run: WebAssembly in Node ${process.versions.node} has no relaxed SIMD; use Node 22 or later, or the target "wasm", which works here (but not to resume a run)`,
+    { exitCode: 2 },
+  );
+}
+
+function ownKernels(name: 'wasm' | 'wasm-relaxed', refusals: readonly string[] = []): Selection {
   // A batch is cut into some eight shards: more threads would find nothing to do.
   const threads = Math.min(8, availableParallelism());
   const why = refusals.length > 0 ? `: ${sentence(refusals)}` : '';
   const count = `${threads} ${threads === 1 ? 'thread' : 'threads'}`;
-  return { target: lazyWasmTarget(threads), reason: `wasm on ${count}${why}` };
+  return { target: lazyWasmTarget(name, threads), reason: `${name} on ${count}${why}` };
 }
 
 /** Its code is loaded when a model is compiled: meanwhile a thread can open the data. */
-function lazyWasmTarget(threads: number): Target {
+function lazyWasmTarget(name: 'wasm' | 'wasm-relaxed', threads: number): Target {
   return {
-    name: 'wasm',
+    name,
     async compile(graph, options) {
       const { wasmTarget } = await import('./wasm/target.ts');
-      return wasmTarget({ threads }).compile(graph, options);
+      return wasmTarget({ threads, relaxedSimd: name === 'wasm-relaxed' }).compile(graph, options);
     },
   };
 }

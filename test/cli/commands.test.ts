@@ -1,6 +1,7 @@
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { hasRelaxedSimd } from '../../src/targets/wasm/relaxedSimd.ts';
 import { sparchc, workspace } from './support.ts';
 
 let cwd: string;
@@ -73,6 +74,13 @@ describe('train', () => {
     expect({ ...JSON.parse(stdout), seconds: 0 }).toEqual({ ...result(), seconds: 0, run: 'second' });
     const weights = (run: string) => readFileSync(join(cwd, run, 'model.onnx'));
     expect(weights('second').equals(weights('runs/tiny'))).toBe(true);
+  });
+
+  it('on wasm-relaxed fuses multiply-adds where the engine can, and refuses where it cannot', async () => {
+    const { code, stdout, stderr } = await run('train', spec, '--target', 'wasm-relaxed', '--out', 'relaxed', '--json');
+    expect(code, stderr).toBe(hasRelaxedSimd() ? 0 : 2);
+    if (code === 0) expect(JSON.parse(stdout)).toMatchObject({ target: 'wasm-relaxed', relaxed_simd: true });
+    else expect(stderr).toMatch(/^error SP608: .* has no relaxed SIMD; use Node 22 or later, or the target "wasm"/);
   });
 
   it('refuses a folder that is there already', async () => {

@@ -54,3 +54,28 @@ export function randomBatch(options: BatchOptions = {}): Batch {
     ...(lengths && { lengths: Int32Array.from(lengths) }),
   };
 }
+
+/** Counts as events, with lengths. */
+export function eventBatch(seed: number, size = 19, steps = 12, features = 50): Batch {
+  const stream = new Stream(seed, 'events');
+  const offsets = new Int32Array(size * steps + 1);
+  const units: number[] = [];
+  const counts: number[] = [];
+  for (let row = 0; row < size * steps; row++) {
+    for (let f = 0; f < features; f++) {
+      if (stream.uniform() > 0.2) continue;
+      units.push(f);
+      counts.push(1 + stream.integer(3));
+    }
+    offsets[row + 1] = units.length;
+  }
+  return {
+    size,
+    steps,
+    features,
+    input: { kind: 'events', offsets, units: Uint16Array.from(units), counts: Uint16Array.from(counts) },
+    labels: Int32Array.from({ length: size }, () => stream.integer(3)),
+    samples: Int32Array.from({ length: size }, (_, i) => 11 * i),
+    lengths: Int32Array.from({ length: size }, () => 1 + stream.integer(steps)),
+  };
+}

@@ -1,9 +1,10 @@
 import { readFileSync } from 'node:fs';
 import * as tf from '@tensorflow/tfjs-core';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { UserError } from '../../src/diagnostics/diagnostic.ts';
 import { defaultLoaders, type Loaders, selectTarget, targetNames } from '../../src/targets/select.ts';
 import { type Backend, NotInstalled } from '../../src/targets/tfjs/backends.ts';
+import { webAssembly } from '../../src/targets/wasm/webassembly.ts';
 
 const works =
   (name: Backend['name'], description: string, onGpu = false) =>
@@ -127,6 +128,27 @@ describe('a target by name', () => {
     expect([diagnostic.code, exitCode]).toEqual(['SP601', 2]);
     expect(diagnostic.message).toBe('there is no target "tfjs/wsm"; did you mean "tfjs/wasm"?');
     for (const name of targetNames) expect((await failure('pytorch')).message).toContain(`"${name}"`);
+  });
+});
+
+describe('wasm-relaxed', () => {
+  const withRelaxedSimd = (has: boolean) => vi.spyOn(webAssembly, 'validate').mockReturnValueOnce(has);
+
+  it('is the own kernels where the engine has relaxed SIMD', async () => {
+    withRelaxedSimd(true);
+    const [name, reason] = await pick('wasm-relaxed');
+    expect(name).toBe('wasm-relaxed');
+    expect(reason).toMatch(/^wasm-relaxed on \d threads?$/);
+  });
+
+  it('says what is missing where it has not', async () => {
+    withRelaxedSimd(false);
+    const { diagnostic, exitCode } = await failure('wasm-relaxed');
+    expect([diagnostic.code, exitCode]).toEqual(['SP608', 2]);
+    expect(diagnostic.message).toBe(
+      `the target "wasm-relaxed" cannot run: WebAssembly in Node ${process.versions.node} has no relaxed SIMD; use Node 22 or later, ` +
+        'or the target "wasm", which works here (but not to resume a run)',
+    );
   });
 });
 

@@ -15,7 +15,7 @@ import { evaluationStates } from './evaluationStates.ts';
 import { InputWriter } from './inputs.ts';
 import { gibibytes, Machine, memoryThere } from './machine.ts';
 import { concatenated, joined } from './microBatches.ts';
-import { type FedProgram, ModelCode } from './modelCode.ts';
+import { type FedProgram, ModelCode, type WasmOptions } from './modelCode.ts';
 import { penalty, readOutputs, readScores } from './outputs.ts';
 import type { Buffer, Run } from './program.ts';
 import { type Part, StepPlanner } from './stepPlan.ts';
@@ -60,8 +60,9 @@ export class WasmModel implements CompiledModel {
     this.load(initial);
   }
 
-  static async create(graph: Graph, options: CompileOptions, threads: number): Promise<WasmModel> {
-    const code = new ModelCode(graph, options, threads);
+  static async create(graph: Graph, options: CompileOptions, wasm: WasmOptions): Promise<WasmModel> {
+    const { threads } = wasm;
+    const code = new ModelCode(graph, options, wasm);
     const memory = options.memoryLimit ?? memoryThere();
     requireRoomForParameters(code, memory);
     const starting = Machine.start(code.kernels.module.assemble(), code.arena, threads);
@@ -73,7 +74,7 @@ export class WasmModel implements CompiledModel {
   }
 
   get execution(): Execution {
-    return { microBatches: this.planner.microBatches, relaxedSimd: false };
+    return { microBatches: this.planner.microBatches, relaxedSimd: this.code.kernels.relaxedSimd };
   }
 
   async trainStep(batch: Batch, request: TrainRequest): Promise<StepResult> {

@@ -46,9 +46,16 @@ export interface PassOptions {
   readonly update: boolean;
 }
 
+export interface WasmOptions {
+  /** Threads to compute with, the calling one included; results do not depend on it. */
+  readonly threads: number;
+  /** Whether products of training fuse multiplications and additions, which gives other bits; by default not. */
+  readonly relaxedSimd?: boolean;
+}
+
 /** A model's kernels, and where its parameters lie. */
 export class ModelCode {
-  readonly kernels = new Kernels();
+  readonly kernels: Kernels;
   readonly trained: ParameterVector;
   readonly fixed: ParameterVector;
   /** What evaluation computes, and its parameters, which follow from those of the network. */
@@ -68,8 +75,8 @@ export class ModelCode {
   private readonly isLarge: boolean;
   readonly onesAt: { readonly address: number; readonly count: number };
 
-  /** `threads`: how many there are to run it. */
-  constructor(graph: Graph, options: CompileOptions, threads = 1) {
+  constructor(graph: Graph, options: CompileOptions, { threads, relaxedSimd }: WasmOptions = { threads: 1 }) {
+    this.kernels = new Kernels(relaxedSimd);
     this.graph = graph;
     this.options = options;
     this.threads = threads;

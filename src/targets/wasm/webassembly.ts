@@ -8,6 +8,7 @@ export type CompiledModule = object;
 
 interface Api {
   readonly Memory: new (descriptor: { initial: number; maximum: number; shared: true }) => Memory;
+  readonly validate: (code: Uint8Array) => boolean;
   readonly Module: new (code: Uint8Array) => CompiledModule;
   readonly Instance: new (
     module: CompiledModule,

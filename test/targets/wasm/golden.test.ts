@@ -1,9 +1,7 @@
 import { describe, it } from 'vitest';
-import { wasmTarget } from '../../../src/targets/wasm/target.ts';
 import { checkGolden, goldenNames, loadGolden } from '../../golden/golden.ts';
+import { wasmTargets } from '../../support/wasmTargets.ts';
 
-describe('wasm', () => {
-  it.each(goldenNames)('agrees with the reference vector %s', (name) =>
-    checkGolden(loadGolden(name), wasmTarget({ threads: 1 })),
-  );
+describe.each(wasmTargets(1))('$name', (target) => {
+  it.each(goldenNames)('agrees with the reference vector %s', (name) => checkGolden(loadGolden(name), target));
 });

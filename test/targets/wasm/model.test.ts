@@ -3,11 +3,10 @@ import { fileURLToPath } from 'node:url';
 import { expect, it } from 'vitest';
 import type { Batch, EventInput } from '../../../src/data/batch.ts';
 import type { DropoutNode, Graph, PopulationNode } from '../../../src/ir/graph.ts';
-import { Stream } from '../../../src/random/stream.ts';
 import { drawDropoutMask, drawInitialStates } from '../../../src/targets/draws.ts';
 import type { CompiledModel, CompileOptions } from '../../../src/targets/target.ts';
 import { wasmTarget } from '../../../src/targets/wasm/target.ts';
-import { graphOf, randomBatch } from '../../support/graphs.ts';
+import { eventBatch, graphOf, randomBatch } from '../../support/graphs.ts';
 
 const options: CompileOptions = {
   seed: 5,
@@ -28,31 +27,6 @@ function network(): Graph {
     ],
     { features: 50, regularizer: { min: 0.05, max: 0.2, factor: 0.5 } },
   );
-}
-
-/** Counts as events, with lengths. */
-function eventBatch(seed: number, size = 19, steps = 12, features = 50): Batch {
-  const stream = new Stream(seed, 'events');
-  const offsets = new Int32Array(size * steps + 1);
-  const units: number[] = [];
-  const counts: number[] = [];
-  for (let row = 0; row < size * steps; row++) {
-    for (let f = 0; f < features; f++) {
-      if (stream.uniform() > 0.2) continue;
-      units.push(f);
-      counts.push(1 + stream.integer(3));
-    }
-    offsets[row + 1] = units.length;
-  }
-  return {
-    size,
-    steps,
-    features,
-    input: { kind: 'events', offsets, units: Uint16Array.from(units), counts: Uint16Array.from(counts) },
-    labels: Int32Array.from({ length: size }, () => stream.integer(3)),
-    samples: Int32Array.from({ length: size }, (_, i) => 11 * i),
-    lengths: Int32Array.from({ length: size }, () => 1 + stream.integer(steps)),
-  };
 }
 
 /** Everything that a few steps leave, bit by bit. */

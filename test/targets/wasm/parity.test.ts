@@ -5,9 +5,9 @@ import type { Graph } from '../../../src/ir/graph.ts';
 import { Stream } from '../../../src/random/stream.ts';
 import { referenceTarget } from '../../../src/targets/reference/target.ts';
 import type { CompileOptions, OptimizerConfig, StepResult, Target, Tensors } from '../../../src/targets/target.ts';
-import { wasmTarget } from '../../../src/targets/wasm/target.ts';
 import { graphOf } from '../../support/graphs.ts';
 import { randomNeuron } from '../../support/randomNeuron.ts';
+import { wasmTargets } from '../../support/wasmTargets.ts';
 
 /**
  * Random networks of random neurons against the float64 interpreter. Where rounding may have moved a potential across a
@@ -215,9 +215,10 @@ it('computes what the interpreter computes, whatever the network', async () => {
         return;
       }
       compared++;
-      const actual = await outcomeOf(wasmTarget({ threads: 1 }), graph, c, 0);
-      const { error, where } = difference(actual, reference);
-      expect(error, `${where} (rounding moves it by ${reach})`).toBeLessThan(2e-4 + 20 * reach);
+      for (const target of wasmTargets(1)) {
+        const { error, where } = difference(await outcomeOf(target, graph, c, 0), reference);
+        expect(error, `${target.name}: ${where} (rounding moves it by ${reach})`).toBeLessThan(2e-4 + 20 * reach);
+      }
     }),
     { numRuns: 24, seed: 1, examples: paddedWithNaN.map((c) => [c]) },
   );

@@ -290,6 +290,15 @@ export const ishl = shift(171, '<<');
 export const ishrS = shift(172, '>>');
 export const ishrU = shift(173, '>>>');
 
+/** a * b + c in one instruction of relaxed SIMD, which rounds once where the CPU can. */
+export function relaxedMultiplyAdd(a: Expr, b: Expr, c: Expr): Expr {
+  return {
+    type: 'v128',
+    code: [...a.code, ...b.code, ...c.code, ...simd(261)],
+    text: `multiplyAdd(${a.text}, ${b.text}, ${c.text})`,
+  };
+}
+
 /** Bits of `a` where `mask` is set, else of `b`. */
 export function blend(mask: Expr, a: Expr, b: Expr): Expr {
   return {

@@ -1,6 +1,7 @@
-import { add, type Expr, ge, type Local, loadSplat, loadV, lt, mul, splat, storeV, sub, v } from '../assembler/expr.ts';
+import { add, type Expr, ge, type Local, loadSplat, loadV, lt, mul, splat, storeV, sub } from '../assembler/expr.ts';
 import type { Func } from '../assembler/func.ts';
 import { denseRowBytes } from './events.ts';
+import type { Kernels } from './kernel.ts';
 
 /**
  * Products whose operand has few zeros: its rows lie one after the other, all numbers of each. They go through the products in
@@ -27,10 +28,16 @@ function inPairs(f: Func, n: Expr, block: (count: number) => void): void {
 }
 
 /** `totals[r][i]` += values[r] * vectors[i]. */
-function multiplyAdd(f: Func, totals: readonly (readonly Local[])[], values: readonly Local[], vectors: Expr[]): void {
+function addProducts(
+  k: Kernels,
+  f: Func,
+  totals: readonly (readonly Local[])[],
+  values: readonly Local[],
+  vectors: Expr[],
+): void {
   vectors.forEach((vector, i) => {
     const own = f.let('own', vector);
-    totals.forEach((row, r) => void f.set(row[i], v.add(row[i], v.mul(values[r], own))));
+    totals.forEach((row, r) => void f.set(row[i], k.multiplyAdd(values[r], own, row[i])));
   });
 }
 
@@ -39,6 +46,7 @@ function multiplyAdd(f: Func, totals: readonly (readonly Local[])[], values: rea
  * start at `x`, the results go to `y`.
  */
 export function denseProduct(
+  k: Kernels,
   f: Func,
   at: { readonly n: Expr; readonly weights: Expr; readonly x: Expr; readonly y: Expr },
   { inputs, vectors, width }: { readonly inputs: number; readonly vectors: number; readonly width: number },
@@ -55,7 +63,8 @@ export function denseProduct(
       const from = f.let('from', at.weights);
       f.while(lt(x, end), () => {
         const values = rows.map((r) => f.let('value', loadSplat(x, r * rowBytes)));
-        multiplyAdd(
+        addProducts(
+          k,
           f,
           totals,
           values,
@@ -78,6 +87,7 @@ export function denseProduct(
  * at `gradient`, those of d at `d`.
  */
 export function denseGradient(
+  k: Kernels,
   f: Func,
   at: Readonly<Record<'n' | 'x' | 'from' | 'to' | 'd' | 'gradient', Expr>>,
   { inputs, vectors, width }: { readonly inputs: number; readonly vectors: number; readonly width: number },
@@ -94,7 +104,8 @@ export function denseGradient(
       const d = f.let('dAt', at.d);
       f.while(lt(d, end), () => {
         const values = pair.map((r) => f.let('value', loadSplat(x, 4 * r)));
-        multiplyAdd(
+        addProducts(
+          k,
           f,
           totals,
           values,

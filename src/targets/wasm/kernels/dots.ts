@@ -62,7 +62,7 @@ export function gatedDots(k: Kernels, inputs: number, outputs: number, p: number
       f.do(zeroFill(scratch, mul(listed, 16 / gateBytes)));
       const panel = f.local('i32', 'panel');
       f.for(panel, 0, i32(panelsOf(outputs).count), 1, () => {
-        partialDots(f, outputs, panel, {
+        partialDots(k, f, outputs, panel, {
           weights: panelStart(weights, panel, i32(matrixRows(inputs))),
           d: panelStart(d, panel, dRows),
           dRow,
@@ -100,6 +100,7 @@ export function gatedDots(k: Kernels, inputs: number, outputs: number, p: number
 
 /** Adds, for every gate of some rows, what one panel of outputs gives to four partial sums. */
 function partialDots(
+  k: Kernels,
   f: Func,
   outputs: number,
   panel: Expr,
@@ -117,7 +118,7 @@ function partialDots(
       eachGate(f, span, (input, gate, end) => {
         const from = f.let('from', add(weights, mul(input, width)));
         const total = f.let('total', loadV(partial));
-        inTurns(f, vectors, [gate, end], (i) => f.set(total, v.add(total, v.mul(ds[i], loadV(from, 16 * i)))));
+        inTurns(f, vectors, [gate, end], (i) => f.set(total, k.multiplyAdd(ds[i], loadV(from, 16 * i), total)));
         f.do(storeV(partial, total));
         f.set(partial, add(partial, 16));
       });
@@ -171,7 +172,7 @@ export function denseDots(k: Kernels, inputs: number, outputs: number): Func {
     f.for(input, 0, i32(padded(inputs)), 4, () => {
       const row = f.let('row', 0);
       const block = (count: number) => {
-        const totals = fourDots(f, outputs, count, {
+        const totals = fourDots(k, f, outputs, count, {
           weights: (width) => add(weights, mul(input, width)),
           panelOfWeights: i32(matrixRows(inputs)),
           d: (width) => add(d, mul(add(dRow, row), width)),
@@ -191,6 +192,7 @@ export function denseDots(k: Kernels, inputs: number, outputs: number): Func {
 
 /** For each of `count` rows its dot products with four rows of weights. */
 function fourDots(
+  k: Kernels,
   f: Func,
   outputs: number,
   count: number,
@@ -215,7 +217,7 @@ function fourDots(
         const ds = totals.map((_, r) => f.let('d', loadV(row, r * width)));
         for (let i = 0; i < 4; i++) {
           const own = f.let('w', loadV(w, i * width));
-          totals.forEach((t, r) => void f.set(t[i], v.add(t[i], v.mul(ds[r], own))));
+          totals.forEach((t, r) => void f.set(t[i], k.multiplyAdd(ds[r], own, t[i])));
         }
         f.set(w, add(w, 16));
         f.set(row, add(row, 16));

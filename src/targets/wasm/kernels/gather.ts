@@ -46,12 +46,12 @@ export function gather(k: Kernels, outputs: number, { features, real }: Listed):
       if (real) {
         f.if(isDense(span), () => {
           const at = { n, weights: start, x: loadI32(span, spanWords.start), y: target };
-          denseProduct(f, at, { inputs: features, vectors, width });
+          denseProduct(k, f, at, { inputs: features, vectors, width });
           f.return0();
         });
       }
       f.while(n, () => {
-        const totals = gatherRow(f, span, vectors, (feature) => add(start, mul(feature, width)));
+        const totals = gatherRow(k, f, span, vectors, (feature) => add(start, mul(feature, width)));
         totals.forEach((total, i) => void f.do(storeV(target, total, 16 * i)));
         f.set(target, add(target, width));
         f.set(span, add(span, spanBytes));
@@ -62,7 +62,7 @@ export function gather(k: Kernels, outputs: number, { features, real }: Listed):
 }
 
 /** Sums the weights that the events of a span select, times their values. */
-function gatherRow(f: Func, span: Local, vectors: number, addressOf: (feature: Expr) => Expr): Local[] {
+function gatherRow(k: Kernels, f: Func, span: Local, vectors: number, addressOf: (feature: Expr) => Expr): Local[] {
   const totals = Array.from({ length: vectors }, (_, i) => f.local('v128', `y${i}`));
   const event = f.let('event', loadI32(span, spanWords.start));
   const end = f.let('end', loadI32(span, spanWords.mixed));
@@ -73,7 +73,7 @@ function gatherRow(f: Func, span: Local, vectors: number, addressOf: (feature: E
       const value = factor && f.let('value', factor());
       inTurns(f, vectors, [event, end], (i) => {
         const weights = loadV(from, 16 * i);
-        f.set(totals[i], v.add(totals[i], value ? v.mul(value, weights) : weights));
+        f.set(totals[i], value ? k.multiplyAdd(value, weights, totals[i]) : v.add(totals[i], weights));
       });
       f.set(event, add(event, eventBytes));
     });

@@ -9,9 +9,11 @@ import {
   lt,
   minU,
   mul,
+  relaxedMultiplyAdd,
   remU,
   sub,
   sum,
+  v,
 } from '../assembler/expr.ts';
 import type { Func, Parameter } from '../assembler/func.ts';
 import { Module } from '../assembler/module.ts';
@@ -35,6 +37,17 @@ export class Kernels {
   complete = false;
   private readonly kernels = new Map<string, Kernel>();
   private readonly helpers = new Map<string, Func>();
+  /** Whether products of training fuse multiplications and additions. */
+  readonly relaxedSimd: boolean;
+
+  constructor(relaxedSimd = false) {
+    this.relaxedSimd = relaxedSimd;
+  }
+
+  /** a * b + c in products of training, rounded once where relaxed SIMD is used. Evaluation rounds as exported models do. */
+  multiplyAdd(a: Expr, b: Expr, c: Expr): Expr {
+    return this.relaxedSimd ? relaxedMultiplyAdd(a, b, c) : v.add(c, v.mul(a, b));
+  }
 
   kernel<P extends string>(
     name: string,

@@ -75,7 +75,7 @@ export function weightGradientKernel(k: Kernels, { features: inputs, real }: Lis
                 const value = factor && f.let('value', factor());
                 inTurns(f, vectors, [event, end], (i) => {
                   const d = loadV(row, 16 * i);
-                  f.set(totals[i], v.add(totals[i], value ? v.mul(value, d) : d));
+                  f.set(totals[i], value ? k.multiplyAdd(value, d, totals[i]) : v.add(totals[i], d));
                 });
                 f.set(event, add(event, eventBytes));
               });
@@ -93,7 +93,7 @@ export function weightGradientKernel(k: Kernels, { features: inputs, real }: Lis
           if (!real) return;
           eachDenseRun(f, a, chunk, (row, n, x) => {
             const d = f.let('dRow', add(rows, mul(row, width)));
-            denseGradient(f, { n, x, from, to, d, gradient: weights }, { inputs, vectors, width });
+            denseGradient(k, f, { n, x, from, to, d, gradient: weights }, { inputs, vectors, width });
           });
         });
         // Padding rows of a matrix that is summed over must hold nothing.
