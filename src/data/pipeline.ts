@@ -6,8 +6,9 @@ import { builtFile } from './builtFile.ts';
 import type { DataConfig } from './config.ts';
 import type { ReportPreparation, SplitName } from './definition.ts';
 import type { PipelineInfo } from './describe.ts';
+import type { Failure } from './failure.ts';
 import type { DataFacts, EpochRequest, LoadedBatch, LoaderInfo, SplitInfo } from './loader.ts';
-import type { Credit, Failure, OpenReply, StreamReply, StreamRequest, WorkerInput } from './protocol.ts';
+import type { Credit, OpenReply, StreamReply, StreamRequest, WorkerInput } from './protocol.ts';
 
 export { describePipeline, type PipelineError, type PipelineInfo } from './describe.ts';
 export type { DataFacts, SplitInfo } from './loader.ts';

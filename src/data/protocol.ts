@@ -1,7 +1,7 @@
 import type { MessagePort } from 'node:worker_threads';
-import { type Code, UserError } from '../diagnostics/diagnostic.ts';
 import type { DataConfig } from './config.ts';
 import type { Preparation } from './definition.ts';
+import type { Failure } from './failure.ts';
 import type { EpochRequest, LoadedBatch, LoaderInfo, LoaderOptions } from './loader.ts';
 
 /** What the pipeline and its worker thread say to each other. */
@@ -31,17 +31,3 @@ export interface Credit {
 }
 
 export type StreamReply = { readonly kind: 'batch'; readonly loaded: LoadedBatch } | { readonly kind: 'end' } | Failure;
-
-export interface Failure {
-  readonly kind: 'failed';
-  /** What a UserError is made of; null for any other error. */
-  readonly user: { readonly code: Code; readonly exitCode: 1 | 2 } | null;
-  readonly message: string;
-  readonly stack: string | undefined;
-}
-
-export function toFailure(error: unknown): Failure {
-  const { message, stack } = error instanceof Error ? error : new Error(String(error));
-  const user = error instanceof UserError ? { code: error.diagnostic.code, exitCode: error.exitCode } : null;
-  return { kind: 'failed', user, message, stack };
-}

@@ -1,8 +1,9 @@
 import { setImmediate } from 'node:timers/promises';
 import type { MessagePort } from 'node:worker_threads';
 import { type Batch, memoryOf } from './batch.ts';
+import { toFailure } from './failure.ts';
 import type { Loader } from './loader.ts';
-import { type Credit, type StreamReply, type StreamRequest, toFailure } from './protocol.ts';
+import type { Credit, StreamReply, StreamRequest } from './protocol.ts';
 
 /** Sends an epoch's batches while there is credit, until the receiver closes the port. */
 export async function serve(

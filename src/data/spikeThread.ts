@@ -2,8 +2,8 @@ import { Worker } from 'node:worker_threads';
 import { UserError } from '../diagnostics/diagnostic.ts';
 import { builtFile } from './builtFile.ts';
 import type { DatasetSplit, OpenDataset, SpikeSample, SplitName } from './definition.ts';
+import type { Failure } from './failure.ts';
 import { type SpikeFolder, spikeFile } from './hdf5Spikes.ts';
-import type { Failure } from './protocol.ts';
 
 /** What the thread that reads spikes is asked. */
 export interface SpikeRequest {

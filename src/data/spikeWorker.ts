@@ -1,7 +1,7 @@
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import type { OpenDataset, SpikeSample } from './definition.ts';
+import { toFailure } from './failure.ts';
 import { openSpikeFiles, type SpikeFolder } from './hdf5Spikes.ts';
-import { toFailure } from './protocol.ts';
 import type { SpikeReply, SpikeRequest, SplitFacts } from './spikeThread.ts';
 
 /** The thread that reads HDF5 files which nobody vouches for: see `spikeThread.ts`. */

@@ -1,6 +1,7 @@
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
+import { toFailure } from './failure.ts';
 import { openLoader } from './loader.ts';
-import { type OpenReply, type StreamRequest, toFailure, type WorkerInput } from './protocol.ts';
+import type { OpenReply, StreamRequest, WorkerInput } from './protocol.ts';
 import { serve } from './serve.ts';
 
 /** The thread that reads, bins and batches ahead of training: see `pipeline.ts`. */

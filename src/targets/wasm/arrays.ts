@@ -1,4 +1,5 @@
 import { type Path, startOfKey, wordsOf } from '../../random/stream.ts';
+import type { Argument, Buffer, Run } from './call.ts';
 import { keyBytes, streamKeysKernel } from './kernels/draws.ts';
 import { eventBytes, type Listed, sortKernel, spanBytes, startsWords } from './kernels/events.ts';
 import type { Kernels } from './kernels/kernel.ts';
@@ -11,7 +12,7 @@ import { listSpikesKernel, spreadSpikesKernel } from './kernels/spikes.ts';
 import { lastStepKernel, placeKernel, unpackKernel } from './kernels/transfer.ts';
 import { inputsPerItem, weightGradientKernel } from './kernels/weightGradient.ts';
 import { arrayBytes, matrixRows, padded, panelsOf, rowBytes } from './layout.ts';
-import type { Argument, Buffer, ProgramBuilder, Run } from './program.ts';
+import type { ProgramBuilder } from './program.ts';
 import { rowCount, rowsOf, type Shape } from './shape.ts';
 
 /** Where parameters, their gradients and buffers of the model lie for good. */

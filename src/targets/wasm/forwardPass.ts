@@ -12,6 +12,7 @@ import {
 } from '../../ir/graph.ts';
 import type { Deployment } from '../../passes/deploy.ts';
 import { Arrays, type Lists, type Mask, type Operand, type Product, type Store, type Variant } from './arrays.ts';
+import type { Buffer } from './call.ts';
 import { type DeployedNeuron, inferenceLayer } from './inferenceLayer.ts';
 import { eventBytes, spanBytes } from './kernels/events.ts';
 import type { Kernels } from './kernels/kernel.ts';
@@ -21,7 +22,7 @@ import { importEvents, scatterKernel } from './kernels/transfer.ts';
 import { Layer } from './layer.ts';
 import type { NeuronKernels, PlannedNeuron } from './neuron/neuron.ts';
 import { type Normalization, normalize, normalizeInDouble } from './normalization.ts';
-import type { Buffer, ProgramBuilder } from './program.ts';
+import type { ProgramBuilder } from './program.ts';
 import type { Value } from './value.ts';
 
 /** The neurons of nodes, in training and in the deployed graph. */

@@ -1,6 +1,7 @@
 import type { PopulationNode, ReadoutNode } from '../../ir/graph.ts';
 import type { DeployedPopulation } from '../../passes/deployPopulation.ts';
 import type { Arrays, Lists, Operand, Product } from './arrays.ts';
+import type { Argument, Buffer } from './call.ts';
 import { eventBytes, spanBytes } from './kernels/events.ts';
 import { clearKernel, meetingBytes } from './kernels/meet.ts';
 import { initialName, onceBuffers } from './layer.ts';
@@ -8,7 +9,6 @@ import { arrayBytes, padded } from './layout.ts';
 import { inferenceKernel, listBytes, partsFor, rowArrays } from './neuron/inference.ts';
 import { bitsBytes, type InferenceForm } from './neuron/inferenceParts.ts';
 import type { PlannedNeuron } from './neuron/neuron.ts';
-import type { Argument, Buffer } from './program.ts';
 
 /** Bytes between what different threads write: the processor fetches so far ahead. */
 const gap = 2048;

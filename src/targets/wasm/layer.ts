@@ -1,6 +1,7 @@
 import type { PopulationNode, ReadoutNode } from '../../ir/graph.ts';
 import type { Var } from '../../ir/step.ts';
 import type { Arrays, Lists, Operand } from './arrays.ts';
+import type { Argument, Buffer, Call } from './call.ts';
 import { gateBytes, scratchBytes } from './kernels/dots.ts';
 import { uniformKernel } from './kernels/draws.ts';
 import { copyKernel, gradientKernel, layerSumsKernel } from './kernels/gradients.ts';
@@ -11,7 +12,6 @@ import { ownOutput, stateName } from './neuron/forward.ts';
 import type { NeuronKernels, PlannedNeuron } from './neuron/neuron.ts';
 import { type OnceStage, onceStages } from './neuron/once.ts';
 import { stateOf } from './neuron/residuals.ts';
-import type { Argument, Buffer, Call } from './program.ts';
 
 /** One direction of a layer of neurons (or a pool) in training: its calls and what it keeps. */
 export class Layer {

@@ -1,8 +1,9 @@
 import { totalmem } from 'node:os';
 import { UserError } from '../../diagnostics/diagnostic.ts';
 import { maximumPages } from './assembler/module.ts';
+import type { Run } from './call.ts';
 import { callBytes, callWords, control, programAddress } from './driver.ts';
-import type { Program, Run } from './program.ts';
+import type { Program } from './program.ts';
 import { Threads } from './threads.ts';
 import { type CompiledModule, type Memory, pageBytes, webAssembly } from './webassembly.ts';
 

@@ -11,13 +11,13 @@ import type {
   Tensors,
   TrainRequest,
 } from '../target.ts';
+import type { Buffer, Run } from './call.ts';
 import { evaluationStates } from './evaluationStates.ts';
 import { InputWriter } from './inputs.ts';
 import { gibibytes, Machine, memoryThere } from './machine.ts';
 import { concatenated, joined } from './microBatches.ts';
 import { type FedProgram, ModelCode, type WasmOptions } from './modelCode.ts';
 import { penalty, readOutputs, readScores } from './outputs.ts';
-import type { Buffer, Run } from './program.ts';
 import { type Part, StepPlanner } from './stepPlan.ts';
 
 /** Where the optimiser's state says how many parts steps are computed in. */

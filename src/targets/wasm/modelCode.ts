@@ -2,6 +2,7 @@ import type { Graph, PopulationNode, ReadoutNode } from '../../ir/graph.ts';
 import { type Deployment, deploy } from '../../passes/deploy.ts';
 import type { CompileOptions } from '../target.ts';
 import type { Store, Variant } from './arrays.ts';
+import type { Buffer } from './call.ts';
 import { addDriver } from './driver.ts';
 import { Kernels } from './kernels/kernel.ts';
 import { padded } from './layout.ts';
@@ -10,7 +11,7 @@ import { Network } from './network.ts';
 import { type NeuronKernels, neuronKernels, type PlannedNeuron } from './neuron/neuron.ts';
 import { planForward } from './neuron/plan.ts';
 import { ParameterVector } from './parameters.ts';
-import { type Buffer, type Program, ProgramBuilder, plan } from './program.ts';
+import { type Program, ProgramBuilder, plan } from './program.ts';
 import { type Shape, shapeOf } from './shape.ts';
 import { addBackward, addUpdate, finishForward, type Results, type Vectors } from './training.ts';
 

@@ -11,10 +11,10 @@ import {
   type ReadoutNode,
 } from '../../ir/graph.ts';
 import type { Mask } from './arrays.ts';
+import type { Buffer } from './call.ts';
 import { ForwardPass } from './forwardPass.ts';
 import { gatedInputGradientKernel, inputGradientKernel, scratchBytes } from './kernels/dots.ts';
 import { Layer } from './layer.ts';
-import type { Buffer } from './program.ts';
 
 /** Builds the calls of one pass through a graph, and of the way back. */
 export class Network extends ForwardPass {

@@ -1,5 +1,6 @@
 import type { Norm, ProjectionNode } from '../../ir/graph.ts';
 import type { Arrays, Lists, Operand, Product } from './arrays.ts';
+import type { Argument, Buffer, Run } from './call.ts';
 import { floatArgument } from './floats.ts';
 import { doubleProductKernel } from './kernels/doubleProduct.ts';
 import type { Listed } from './kernels/events.ts';
@@ -14,7 +15,6 @@ import {
   totalKernel,
 } from './kernels/norm.ts';
 import { arrayBytes, padded, panelsOf } from './layout.ts';
-import type { Argument, Buffer, Run } from './program.ts';
 
 /** A projection's value after its product, and how a cotangent goes back through it, in place. */
 export interface Normalization {

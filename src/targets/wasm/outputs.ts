@@ -1,9 +1,9 @@
 import type { Batch } from '../../data/batch.ts';
 import { type Graph, nodeById } from '../../ir/graph.ts';
 import type { ForwardRequest, StepResult } from '../target.ts';
+import type { Buffer } from './call.ts';
 import { readRows } from './layout.ts';
 import type { FedProgram, Pass, Prediction } from './modelCode.ts';
-import type { Buffer } from './program.ts';
 import { rowAt, rowCount, rowsOf } from './shape.ts';
 
 /** What a pass left in memory, copied out of it. `loss` is without the regulariser. */

@@ -1,7 +1,7 @@
 import { UserError } from '../../diagnostics/diagnostic.ts';
 import type { Parameter } from '../../ir/graph.ts';
+import type { Buffer } from './call.ts';
 import { matrixRows, padded, readColumns, writeRows } from './layout.ts';
-import type { Buffer } from './program.ts';
 
 /** How a parameter lies in memory: a matrix [out, in] transposed, in panels. */
 interface Entry {

@@ -1,7 +1,7 @@
 import type { Graph } from '../../ir/graph.ts';
 import type { CompileOptions } from '../target.ts';
+import type { Buffer } from './call.ts';
 import { ModelCode } from './modelCode.ts';
-import type { Buffer } from './program.ts';
 import { shapeOf } from './shape.ts';
 
 /** The kernels of a model as text, and the calls of a training step of some shape, stage by stage. */

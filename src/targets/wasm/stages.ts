@@ -1,4 +1,4 @@
-import type { Buffer, Call } from './program.ts';
+import type { Buffer, Call } from './call.ts';
 
 /** A call in the stage that it belongs to; after the last call of a stage all threads wait for each other. */
 export interface StagedCall extends Call {

@@ -1,5 +1,6 @@
 import type { Graph, NodeId } from '../../ir/graph.ts';
 import type { CompileOptions, OptimizerConfig } from '../target.ts';
+import type { Buffer, Run } from './call.ts';
 import { floatArgument } from './floats.ts';
 import { listSumsKernel } from './kernels/events.ts';
 import type { Kernels } from './kernels/kernel.ts';
@@ -8,7 +9,7 @@ import { rowSumsKernel, totalKernel } from './kernels/norm.ts';
 import { chunksOf, clipFactorKernel, optimizerKernel, squaresKernel } from './kernels/optimizer.ts';
 import { arrayBytes, padded, panelsOf } from './layout.ts';
 import type { Network } from './network.ts';
-import type { Buffer, ProgramBuilder, Run } from './program.ts';
+import type { ProgramBuilder } from './program.ts';
 
 /** Addresses of the flat vectors that the optimiser works on, each of `size` numbers. */
 export interface Vectors {

@@ -1,7 +1,7 @@
 import type { NodeId } from '../../ir/graph.ts';
 import type { ValueSet } from '../../ir/step.ts';
 import type { Lists, Mask, Operand, Product } from './arrays.ts';
-import type { Buffer } from './program.ts';
+import type { Buffer } from './call.ts';
 
 /** A node's value, in the forms that were asked for so far. */
 export interface Value {

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import type { Func } from '../../../src/targets/wasm/assembler/func.ts';
-import type { Buffer, Call } from '../../../src/targets/wasm/program.ts';
+import type { Buffer, Call } from '../../../src/targets/wasm/call.ts';
 import { cutIntoStages } from '../../../src/targets/wasm/stages.ts';
 
 const buffers = Array.from({ length: 6 }, (_, i): Buffer => ({ name: `b${i}`, bytes: 4, address: null }));
