@@ -28,16 +28,15 @@ export interface BatchSource {
   recycle?(batch: Batch): void;
 }
 
-/**
- * Where the loop leaves what it has learnt: a run folder. A save is over when it, or a newer one in its place, is on the disk;
- * where one fails, those after it fail as it did.
- */
+/** Where the loop leaves what it has learnt: a run folder. What is to be saved is written while training goes on. */
 export interface TrainingStore {
-  /** Copies what the model has learnt, so that it can be saved while training goes on. Throws SP801 where it is not finite. */
+  /** Copies what the model has learnt. Throws SP801 where it is not finite. */
   snapshot(): Promise<Snapshot>;
-  saveLast(snapshot: Snapshot, state: TrainingState): Promise<void>;
+  saveLast(snapshot: Snapshot, state: TrainingState): void;
   /** Saves the end of an epoch; where `selected`, its weights are to be tested, in place of earlier ones. */
-  saveEpoch(snapshot: Snapshot, state: TrainingState, metrics: EpochMetrics, selected: boolean): Promise<void>;
+  saveEpoch(snapshot: Snapshot, state: TrainingState, metrics: EpochMetrics, selected: boolean): void;
+  /** Over when all that was to be saved, or what is newer, is on the disk; throws what the first write that failed threw. */
+  saved(): Promise<void>;
 }
 
 export interface Snapshot {
@@ -115,15 +114,13 @@ export async function train(
   const { config, data, store, observer } = training;
   let state = initial;
   let trainingBatches = batches;
-  /** What was asked for last; where one save fails, those after it fail as it did. */
-  let saving = Promise.resolve();
   try {
     while (trainingBatches) {
       const validationBatches = requested(data.batches('validation'));
-      state = await trainEpoch(training, state, trainingBatches, saving);
-      // Evaluation changes no weights: they are saved meanwhile, and on while the next epoch begins.
+      state = await trainEpoch(training, state, trainingBatches);
+      // Evaluation changes no weights.
       const snapshot = await store.snapshot();
-      saving = caughtLater(store.saveLast(snapshot, state));
+      store.saveLast(snapshot, state);
       // Those of the next epoch, should there be one, are made meanwhile, too.
       const { epoch } = state;
       const next = epoch < config.epochs ? requested(batchesOf(data, { epoch: epoch + 1, batch: 0 })) : null;
@@ -131,11 +128,11 @@ export async function train(
       const metrics = epochMetrics(state, validation);
       state = stateAfterEpoch(state, metrics, training.schedule);
       trainingBatches = goesOn(state, config) ? next : null;
-      saving = caughtLater(store.saveEpoch(snapshot, state, metrics, metrics.best || config.select === 'last'));
+      store.saveEpoch(snapshot, state, metrics, metrics.best || config.select === 'last');
       observer.epochDone(metrics);
     }
   } finally {
-    await saving;
+    await store.saved();
   }
   return state;
 }
@@ -148,7 +145,9 @@ function batchesOf(data: BatchSource, { epoch, batch }: Pick<TrainingState, 'epo
 /** Asks for the first batch at once, so that it is made while something else goes on. To be iterated once. */
 function requested(batches: AsyncIterable<Batch>): AsyncIterable<Batch> {
   const iterator = batches[Symbol.asyncIterator]();
-  let next: Promise<IteratorResult<Batch>> | null = caughtLater(iterator.next());
+  let next: Promise<IteratorResult<Batch>> | null = iterator.next();
+  // Thrown where the batch is taken.
+  next.catch(() => {});
   return {
     [Symbol.asyncIterator]: () => ({
       next() {
@@ -165,7 +164,6 @@ async function trainEpoch(
   training: Training,
   initial: TrainingState,
   trainingBatches: AsyncIterable<Batch>,
-  saving: Promise<void>,
 ): Promise<TrainingState> {
   const { model, layers, data, config, store, observer, signal } = training;
   const { epoch, schedule } = initial;
@@ -188,11 +186,11 @@ async function trainEpoch(
 
     // A step may block for its whole length: only here can a signal arrive.
     await setImmediate();
-    // Throws what has gone wrong there so far, without waiting for its end.
-    await Promise.race([saving, null]);
+    // Throws what has gone wrong in saving so far, without waiting for its end.
+    await Promise.race([store.saved(), null]);
     sinceSave += seconds;
     if (signal.aborted || sinceSave >= config.checkpointEvery) {
-      await store.saveLast(await store.snapshot(), state);
+      store.saveLast(await store.snapshot(), state);
       sinceSave = 0;
     }
     if (signal.aborted) throw new Interrupted();
@@ -273,12 +271,6 @@ export function diverged(what: string): UserError {
     'SP801',
     `${what}: training diverged; lower the learning rate (train.optimizer.lr) or limit the gradients (train.clip_norm)`,
   );
-}
-
-/** What it throws is thrown where it is awaited, which may be much later. */
-function caughtLater<T>(promise: Promise<T>): Promise<T> {
-  promise.catch(() => {});
-  return promise;
 }
 
 /** Returns the seconds since it was last called. */

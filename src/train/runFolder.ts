@@ -79,11 +79,12 @@ export class RunFolder {
     await rmdir(join(this.path, 'checkpoints')).catch(() => {});
   }
 
-  async appendMetrics(metrics: EpochMetrics): Promise<void> {
+  async appendMetrics(epochs: readonly EpochMetrics[]): Promise<void> {
+    const lines = epochs.map((metrics) => `${JSON.stringify(metricsRecord(metrics))}\n`);
     try {
       const file = await open(this.metrics, 'a');
       try {
-        await file.writeFile(`${JSON.stringify(metricsRecord(metrics))}\n`);
+        await file.writeFile(lines.join(''));
         await file.sync();
       } finally {
         await file.close();

@@ -41,7 +41,7 @@ export function storeIn(
   const write = async () => {
     const { metrics, selected, last } = pending;
     pending = { metrics: [] };
-    for (const epoch of metrics) await folder.appendMetrics(epoch);
+    if (metrics.length > 0) await folder.appendMetrics(metrics);
     if (selected) await writeSelected(selected);
     // The last checkpoint says that its epochs are over: then the rest must be there.
     if (last) await writeLast(last);
@@ -50,7 +50,8 @@ export function storeIn(
   const save = (more: Pending) => {
     pending = { ...pending, ...more, metrics: [...pending.metrics, ...more.metrics] };
     written = written.then(write);
-    return written;
+    // Thrown by `saved`.
+    written.catch(() => {});
   };
   return {
     async snapshot() {
@@ -63,7 +64,8 @@ export function storeIn(
     saveLast: (snapshot, state) => save({ metrics: [], last: { snapshot, state } }),
     saveEpoch(snapshot, state, metrics, isSelected) {
       const last = { snapshot, state };
-      return save({ metrics: [metrics], last, ...(isSelected && { selected: last }) });
+      save({ metrics: [metrics], last, ...(isSelected && { selected: last }) });
     },
+    saved: () => written,
   };
 }
