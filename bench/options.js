@@ -1,7 +1,7 @@
 /** The options of a script in this folder. What is wrong with them is said in a sentence, with those there are. */
 import { basename } from 'node:path';
 import { parseArgs } from 'node:util';
-import { UserError } from '../dist/diagnostics/diagnostic.js';
+import { CompileError, UserError } from '../dist/diagnostics/diagnostic.js';
 
 const isRequired = ({ type, default: value, optional }) => type === 'string' && value === undefined && !optional;
 
@@ -16,8 +16,11 @@ export function fail(message) {
   process.exit(2);
 }
 
-/** Missing data are told as sparchc tells them, without a stack. */
-process.on('uncaughtException', (error) => fail(error instanceof UserError ? error.message : error.stack));
+/** Missing data, and values that no spec may have, are told as sparchc tells them, without a stack. */
+process.on('uncaughtException', (error) => {
+  const isUsersFault = error instanceof UserError || error instanceof CompileError;
+  fail(isUsersFault ? error.message : error.stack);
+});
 
 /**
  * As `parseArgs` of node:util has them; a text without a default is needed unless it is `optional`. Exits with 2 when they

@@ -3,6 +3,9 @@
  *
  *   npm run build && node bench/relaxedSimd.js --neuron GRU --hidden 128 --h5 FOLDER [--threads 2] [--warm 20] [--n 30]
  */
+import { selectTarget } from '../dist/targets/select.js';
 import { printTurns } from './turns.js';
 
+// Throws where this engine has none.
+await selectTarget('wasm-relaxed');
 await printTurns((threads) => ({ wasm: { threads }, relaxed: { threads, relaxedSimd: true } }));
