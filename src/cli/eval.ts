@@ -126,7 +126,9 @@ async function openRun(path: string, spec: Compiled, options: EvalOptions): Prom
   const probed = options.cost ? addProbes(spec.graph) : null;
   const run = { ...spec, graph: probed?.graph ?? spec.graph };
   const model = await loadTrainedModel(new RunFolder(path), run, async (trainedOn) => {
-    const { target } = await selectTarget(options.target ?? trainedOn);
+    // Both evaluate alike, to the bit, and wasm does so on every engine.
+    const evaluating = trainedOn === 'wasm-relaxed' ? 'wasm' : trainedOn;
+    const { target } = await selectTarget(options.target ?? evaluating);
     return target;
   });
   return probed ? new CostMeter(model, probed, await model.parameters()) : model;

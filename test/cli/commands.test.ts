@@ -1,7 +1,8 @@
-import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { hasRelaxedSimd } from '../../src/targets/wasm/relaxedSimd.ts';
+import { decodeSafetensors, encodeSafetensors } from '../../src/train/safetensors.ts';
 import { sparchc, workspace } from './support.ts';
 
 let cwd: string;
@@ -200,6 +201,15 @@ describe('eval', () => {
     expect(model.accuracy).toBe(run.accuracy);
     expect(model.loss).toBeCloseTo(run.loss, 4);
     expect(Object.keys(model.firing_rates)).toEqual(Object.keys(run.firing_rates));
+  });
+
+  it('of a run on wasm-relaxed needs no relaxed SIMD', async () => {
+    cpSync(join(cwd, 'runs/tiny'), join(cwd, 'runs/relaxed'), { recursive: true });
+    const path = join(cwd, 'runs/relaxed/checkpoints/best.safetensors');
+    const { tensors, metadata } = decodeSafetensors(readFileSync(path), path);
+    const info = JSON.stringify({ ...JSON.parse(metadata.sparchc), target: 'wasm-relaxed' });
+    writeFileSync(path, Buffer.concat(encodeSafetensors({ tensors, metadata: { ...metadata, sparchc: info } })));
+    expect(await evaluated('runs/relaxed')).toEqual(await evaluated('runs/tiny', '--target', 'wasm'));
   });
 
   it('of a model elsewhere needs a spec', async () => {
