@@ -131,7 +131,7 @@ const emitters: Readonly<Record<Prim, Emitter>> = {
       return emitIntegerProduct(builder, vector, scope.transpose(matrix), wish);
     }
     const product =
-      set !== 'real' && x.kind === 'var' && products.events?.has(x.id)
+      x.kind === 'var' && products.events?.has(x.id)
         ? emitEventProduct(builder, vector, set, scope.rowMatrix(matrix), wish)
         : builder.op('MatMul', [vector, scope.transpose(matrix)], wish);
     if (set !== 'real') scope.exactProducts.add(product);

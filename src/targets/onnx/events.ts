@@ -1,3 +1,4 @@
+import type { ValueSet } from '../../ir/step.ts';
 import type { GraphBuilder, Value } from './builder.ts';
 import { dataTypes } from './proto.ts';
 
@@ -29,11 +30,11 @@ export function emitRowMatrix(builder: GraphBuilder, matrix: Value, inputs: numb
   return { value: builder.op('Transpose', [split], `${matrix}.parts`, { perm: [1, 0, 2] }), parts, inputs, outputs };
 }
 
-/** x W for one row x [1, in] of spikes or counts, W [in, out]: only the rows of W whose factor is not zero are read. */
+/** x W for one row x [1, in] of which most are zero, W [in, out]: only the rows of W whose factor is not zero are read. */
 export function emitEventProduct(
   builder: GraphBuilder,
   x: Value,
-  set: 'spike' | 'count',
+  set: ValueSet,
   matrix: RowMatrix,
   wish: string,
 ): Value {
@@ -57,7 +58,7 @@ function emitProductOfRows(builder: GraphBuilder, x: Value, matrix: Value, wish:
 function emitProductOfParts(
   builder: GraphBuilder,
   x: Value,
-  set: 'spike' | 'count',
+  set: ValueSet,
   { value, inputs, outputs }: RowMatrix,
   wish: string,
 ): Value {

@@ -188,8 +188,7 @@ function emitStep(outer: Scope, { sequence, schedule, stacked }: Loop): Results 
     scope.bind(current, initialStates[i]);
   });
   const { ahead } = computeProductsAhead(schedule);
-  // Of states that may be any real numbers.
-  emitFirstProducts(outer, sequence, ahead).forEach((value, i) => {
+  emitFirstProducts(scope, sequence, ahead).forEach((value, i) => {
     scope.bind(ahead[i].product.out, value);
   });
   emitEquations(

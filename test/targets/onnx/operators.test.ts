@@ -94,6 +94,7 @@ describe('an event-driven product', () => {
       ['spike', new Float32Array(inputs)],
       ['count', Float32Array.of(0, 1, 0, 2, 300)],
       ['count', new Float32Array(inputs)],
+      ['real', Float32Array.of(0, 1, 0, -0.5, 2.25)],
     ] as const;
     for (const [set, x] of operands) {
       const expected = Array.from({ length: outputs }, (_, j) =>
