@@ -5,14 +5,18 @@ import {
   atomicNotify,
   atomicStore,
   atomicWait,
+  divU,
   eq,
   gt,
   i32,
   type Local,
   loadI32,
   lt,
+  mul,
   ne,
+  remU,
   sub,
+  sum,
 } from './assembler/expr.ts';
 import { call, type Func } from './assembler/func.ts';
 import { callKernel } from './assembler/module.ts';
@@ -38,12 +42,18 @@ export const control = {
   endOfCalls: 328,
 } as const;
 
-/** Where the calls are: 64 bytes each, five words used. */
+/** Where the calls are: 64 bytes each. */
 export const programAddress = 1024;
 export const callBytes = 64;
-export const callWords = { kernel: 0, items: 4, args: 8, barrier: 12, next: 16 } as const;
+/** `taken`: how many of each thread's items were taken, a word for each thread. */
+export const callWords = { kernel: 0, items: 4, args: 8, barrier: 12, period: 16, taken: 20 } as const;
+export const mostThreads = 8;
 
-/** Adds `run`, for the calling thread, and `serve`, for the others: it runs programs until told to end. */
+/**
+ * Adds `run`, for the calling thread, and `serve`, for the others: it runs programs until told to end. Both get the thread's
+ * index. Of a call's items each thread takes its own first, then those that the others have not come to: the same samples
+ * stay with the same thread, in whose caches they are (processors may have several last-level caches).
+ */
 export function addDriver(k: Kernels): void {
   const barrier = k.helper('barrier', [], (f) => {
     const threads = f.let('threads', loadI32(control.threads));
@@ -60,27 +70,40 @@ export function addDriver(k: Kernels): void {
       );
     });
   });
-  const run = k.helper('run', [], (f) => {
+  const run = k.helper('run', ['index'], (f) => {
+    const [index] = f.parameters;
     const at = f.let('call', loadI32(control.firstCall));
     const end = f.let('end', loadI32(control.endOfCalls));
+    const threads = f.let('threads', loadI32(control.threads));
     f.while(lt(at, end), () => {
-      const items = f.let('items', loadI32(at, callWords.items));
-      const item = f.let('item', atomicAdd(at, 1, callWords.next));
-      f.while(lt(item, items), () => {
-        f.do(callKernel(loadI32(at, callWords.kernel), item, loadI32(at, callWords.args)));
-        f.set(item, atomicAdd(at, 1, callWords.next));
+      const period = f.let('period', loadI32(at, callWords.period));
+      const periods = f.let('periods', divU(loadI32(at, callWords.items), period));
+      const turn = f.local('i32', 'turn');
+      f.for(turn, 0, threads, 1, () => {
+        const owner = f.let('owner', remU(add(index, turn), threads));
+        const first = f.let('first', divU(mul(period, owner), threads));
+        const own = f.let('own', sub(divU(mul(period, add(owner, 1)), threads), first));
+        const count = f.let('count', mul(own, periods));
+        const taken = f.let('taken', add(at, mul(owner, 4)));
+        const n = f.let('n', atomicAdd(taken, 1, callWords.taken));
+        f.while(lt(n, count), () => {
+          const item = f.let('item', sum(mul(divU(n, own), period), first, remU(n, own)));
+          f.do(callKernel(loadI32(at, callWords.kernel), item, loadI32(at, callWords.args)));
+          f.set(n, atomicAdd(taken, 1, callWords.taken));
+        });
       });
       f.if(loadI32(at, callWords.barrier), () => f.do(call(barrier, [])));
       f.set(at, add(at, callBytes));
     });
   });
-  const serve = k.helper('serve', [], (f) => {
+  const serve = k.helper('serve', ['index'], (f) => {
+    const [index] = f.parameters;
     const seen = f.let('seen', 0);
     f.while(i32(1), () => {
       waitWhile(f, control.started, seen);
       f.set(seen, add(seen, 1));
       f.if(atomicLoad(control.ending), () => f.return0());
-      f.do(call(run, []));
+      f.do(call(run, [index]));
     });
   });
   k.module.export(run);

@@ -2,7 +2,7 @@ import { totalmem } from 'node:os';
 import { UserError } from '../../diagnostics/diagnostic.ts';
 import { maximumPages } from './assembler/module.ts';
 import type { Run } from './call.ts';
-import { callBytes, callWords, control, programAddress } from './driver.ts';
+import { callBytes, callWords, control, mostThreads, programAddress } from './driver.ts';
 import type { Program } from './program.ts';
 import { Threads } from './threads.ts';
 import { type CompiledModule, type Memory, pageBytes, webAssembly } from './webassembly.ts';
@@ -25,7 +25,7 @@ export function memoryThere(): number {
 /** The shared memory, the compiled kernels and the threads that run them. */
 export class Machine {
   private readonly memory: Memory;
-  private readonly runProgram: () => void;
+  private readonly runProgram: (thread: number) => void;
   private threads: Threads;
   /** The program in memory. */
   private written: Written | null = null;
@@ -42,6 +42,7 @@ export class Machine {
   }
 
   static async start(code: Uint8Array, bytes: number, threads: number): Promise<Machine> {
+    if (threads > mostThreads) throw new Error(`there are at most ${mostThreads} threads, not ${threads}`);
     const module = new webAssembly.Module(code);
     const memory = new webAssembly.Memory({
       initial: Math.ceil(bytes / pageBytes),
@@ -68,7 +69,7 @@ export class Machine {
     this.rewind(this.written!, first, run);
     this.views.words[control.threads / 4] = helped ? this.threads.count : 1;
     if (helped) this.threads.wake();
-    this.runProgram();
+    this.runProgram(0);
   }
 
   /** Parameters were changed from outside: constants have to be computed again. */
@@ -106,7 +107,10 @@ export class Machine {
     const { words } = this.views;
     for (const { word, value } of variables) words[word] = value(run);
     words[control.firstCall / 4] = programAddress + first * callBytes;
-    for (let i = first; i < program.calls.length; i++) words[(programAddress + i * callBytes + callWords.next) / 4] = 0;
+    for (let i = first; i < program.calls.length; i++) {
+      const taken = (programAddress + i * callBytes + callWords.taken) / 4;
+      for (let t = 0; t < this.threads.count; t++) words[taken + t] = 0;
+    }
   }
 }
 
@@ -117,7 +121,7 @@ interface Image {
 }
 
 /** The calls first, then the arguments of all of them. */
-function imageOf({ calls, addressOf }: Program): Image {
+function imageOf({ calls, chunks, addressOf }: Program): Image {
   const length = calls.reduce((sum, { kernel }) => sum + callBytes / 4 + kernel.params.length, 0);
   if (programAddress + length * 4 > programEnd) throw new Error(`a program of ${calls.length} calls is too long`);
   const words = new Int32Array(length);
@@ -129,6 +133,7 @@ function imageOf({ calls, addressOf }: Program): Image {
     words[at + callWords.items / 4] = call.items;
     words[at + callWords.args / 4] = programAddress + args * 4;
     words[at + callWords.barrier / 4] = call.barrier ? 1 : 0;
+    words[at + callWords.period / 4] = chunks > 1 && call.items % chunks === 0 ? chunks : Math.max(1, call.items);
     for (const p of call.kernel.params) {
       const argument = call.args[p];
       if (typeof argument === 'function') variables.push({ word: programAddress / 4 + args, value: argument });

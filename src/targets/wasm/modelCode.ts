@@ -48,7 +48,7 @@ export interface PassOptions {
 }
 
 export interface WasmOptions {
-  /** Threads to compute with, the calling one included; results do not depend on it. */
+  /** Threads to compute with, the calling one included, at most `mostThreads`; results do not depend on it. */
   readonly threads: number;
   /** Whether products of training fuse multiplications and additions, which gives other bits; by default not. */
   readonly relaxedSimd?: boolean;
@@ -170,14 +170,14 @@ export class ModelCode {
   private planned(builder: ProgramBuilder, { shape, training }: Variant): FedProgram {
     const inputs = new Map([...builder.inputs].map((b) => [b.name, b]));
     const helped = training || shape.B > 1 || this.isLarge;
-    return { program: plan(builder, this.arena), inputs, shape, helped };
+    return { program: plan(builder, this.arena, shape.chunks), inputs, shape, helped };
   }
 
   /** The optimiser's step alone. */
   updateProgram(): Program {
     const builder = new ProgramBuilder(false);
     addUpdate(builder, this.kernels, this.options, this.vectors);
-    return plan(builder, this.arena);
+    return plan(builder, this.arena, 1);
   }
 
   private neuronsOf(node: PopulationNode | ReadoutNode, affine: readonly boolean[], asBits: boolean): NeuronKernels {

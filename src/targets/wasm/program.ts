@@ -71,6 +71,8 @@ export interface Program {
   readonly constants: number;
   /** The same for programs whose constants are the same, at the same addresses; empty where there are none. */
   readonly constantsKey: string;
+  /** Calls of a multiple of so many items deal with the same samples at the same places of each multiple. */
+  readonly chunks: number;
   readonly addressOf: (buffer: Buffer) => number;
   /** The end of what it uses. */
   readonly end: number;
@@ -93,7 +95,7 @@ const alignment = 128;
  * Places the buffers from `start` on, so that those that are never used at the same time share memory, and sets the
  * barriers: before a call that uses a buffer that a call since the last barrier used.
  */
-export function plan(builder: ProgramBuilder, start: number): Program {
+export function plan(builder: ProgramBuilder, start: number, chunks: number): Program {
   const constants = builder.constants.length;
   const firstBackward = constants + builder.firstBackward;
   const given = [...builder.constants, ...builder.calls];
@@ -135,6 +137,7 @@ export function plan(builder: ProgramBuilder, start: number): Program {
   return {
     calls,
     constants,
+    chunks,
     constantsKey: builder.constants.map((c) => [c.kernel.func.name, ...buffersOf(c).map(addressOf)].join()).join(';'),
     addressOf,
     end: Math.max(start, ...placed.map((p) => p.address + p.buffer.bytes)),

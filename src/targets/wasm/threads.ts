@@ -7,7 +7,7 @@ const workerCode = `
 const { parentPort, workerData } = require('node:worker_threads');
 const { exports } = new WebAssembly.Instance(workerData.module, { host: { memory: workerData.memory } });
 parentPort.postMessage('ready');
-exports.serve();
+exports.serve(workerData.index);
 process.exit();
 `;
 
@@ -26,7 +26,13 @@ export class Threads {
   static async start(module: CompiledModule, memory: Memory, count: number): Promise<Threads> {
     const workers = Array.from(
       { length: count - 1 },
-      () => new Worker(workerCode, { eval: true, workerData: { module, memory }, execArgv: [], stdin: false }),
+      (_, i) =>
+        new Worker(workerCode, {
+          eval: true,
+          workerData: { module, memory, index: i + 1 },
+          execArgv: [],
+          stdin: false,
+        }),
     );
     await Promise.all(workers.map(ready));
     for (const worker of workers) worker.unref();
