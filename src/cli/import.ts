@@ -55,7 +55,11 @@ async function importModel(path: string, options: ImportOptions): Promise<void> 
   await requireNewFolder(folder);
   const { spec, weights } = await importFile(await readModel(path), path, name, options, output);
   const broken = notFinite(weights);
-  if (broken) throw new UserError('SP875', `"${path}" holds numbers that are not finite, in what becomes "${broken}"`);
+  if (broken)
+    throw new UserError(
+      'SP875',
+      `"${path}" holds numbers that are not finite, in what becomes "${broken}"; import a model whose training has not diverged`,
+    );
   await folder.prepare(spec.resolvedYaml);
   const info = { target: 'auto', specSha256: spec.specSha256, state: initialState(0.01) };
   await writeCheckpoint(folder.best, spec.graph, { weights, optimizer: new Map(), info });

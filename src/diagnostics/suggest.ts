@@ -3,14 +3,18 @@ import { closest, distance } from 'fastest-levenshtein';
 /** `did you mean "batchnorm"?`, or an empty string where nothing known is near enough to what was written. */
 export function didYouMean(written: string, known: readonly string[]): string {
   if (known.length === 0) return '';
-  const best = closest(
-    written.toLowerCase(),
-    known.map((k) => k.toLowerCase()),
-  );
-  const match = known.find((k) => k.toLowerCase() === best) as string;
-  const edits = distance(written.toLowerCase(), best);
+  const lower = written.toLowerCase();
+  const candidates = known.map((k) => k.toLowerCase());
+  const best = candidates.find((candidate) => hasSwappedLetters(lower, candidate)) ?? closest(lower, candidates);
+  const edits = hasSwappedLetters(lower, best) ? 1 : distance(lower, best);
   const near = edits <= Math.max(1, Math.floor(written.length / 3)) && edits < written.length;
-  return near ? `did you mean "${match}"?` : '';
+  return near ? `did you mean "${known[candidates.indexOf(best)]}"?` : '';
+}
+
+/** Whether two letters changed places, which is one mistake; `distance` counts two. */
+function hasSwappedLetters(a: string, b: string): boolean {
+  const letters = (text: string) => [...text].sort().join('');
+  return distance(a, b) === 2 && letters(a) === letters(b);
 }
 
 /** `"a", "b" or "c"`, for messages that list what is allowed. */

@@ -3,6 +3,7 @@ import { UserError } from '../diagnostics/diagnostic.ts';
 import { suggestion } from '../diagnostics/suggest.ts';
 import type { Target } from './target.ts';
 import { type Backend, loadCpu, loadTensorFlow, loadWasm, NotInstalled } from './tfjs/backends.ts';
+import { mostThreads } from './wasm/mostThreads.ts';
 
 /** What `--target` takes. */
 export const targetNames = [
@@ -100,8 +101,7 @@ async function fusedKernels(): Promise<Selection> {
 }
 
 function ownKernels(name: 'wasm' | 'wasm-relaxed', refusals: readonly string[] = []): Selection {
-  // A batch is cut into some eight shards: more threads would find nothing to do.
-  const threads = Math.min(8, availableParallelism());
+  const threads = Math.min(mostThreads, availableParallelism());
   const why = refusals.length > 0 ? `: ${sentence(refusals)}` : '';
   const count = `${threads} ${threads === 1 ? 'thread' : 'threads'}`;
   return { target: lazyWasmTarget(name, threads), reason: `${name} on ${count}${why}` };

@@ -45,9 +45,11 @@ export const control = {
 /** Where the calls are: 64 bytes each. */
 export const programAddress = 1024;
 export const callBytes = 64;
-/** `taken`: how many of each thread's items were taken, a word for each thread. */
+/**
+ * Items whose numbers differ by a multiple of `period` are the same thread's; `taken`: how many of each thread's items were
+ * taken, a word for each.
+ */
 export const callWords = { kernel: 0, items: 4, args: 8, barrier: 12, period: 16, taken: 20 } as const;
-export const mostThreads = 8;
 
 /**
  * Adds `run`, for the calling thread, and `serve`, for the others: it runs programs until told to end. Both get the thread's
